@@ -1,0 +1,269 @@
+/**
+ * The engine interface: what the element, the commands, the benchmark and other clients talk to. Types only.
+ *
+ * Requests and chunks have the shape of OpenAI's chat completions, so existing client code carries over. Two
+ * implementations exist: `WebLlmEngine` (in a worker, or in Node on Dawn) and the worker client that forwards to it.
+ */
+
+export type ChatRole = 'system' | 'user' | 'assistant' | 'tool';
+
+export interface ChatMessage {
+  role: ChatRole;
+  content: string;
+}
+
+export interface JsonSchemaFormat {
+  name: string;
+  schema: Record<string, unknown>;
+  strict?: boolean;
+}
+
+export type ResponseFormat =
+  | { type: 'text' }
+  /** Any JSON value. */
+  | { type: 'json_object' }
+  | { type: 'json_schema'; json_schema: JsonSchemaFormat };
+
+export interface ChatRequest {
+  messages: readonly ChatMessage[];
+  /** 0 is greedy. Default: the model's own. */
+  temperature?: number;
+  /** In (0, 1]. */
+  top_p?: number;
+  /** Keep the k most probable tokens; 0 or absent keeps all. */
+  top_k?: number;
+  /** Keep tokens at least this fraction as probable as the most probable one, in [0, 1]. */
+  min_p?: number;
+  /** At most this many tokens in the answer. Default: what is left of the context. */
+  max_completion_tokens?: number;
+  /** Deprecated name of `max_completion_tokens`. */
+  max_tokens?: number;
+  /** In [-2, 2]. */
+  frequency_penalty?: number;
+  /** In [-2, 2]. */
+  presence_penalty?: number;
+  /** Above 0; 1 changes nothing. */
+  repetition_penalty?: number;
+  /** Added to the logits of single tokens, by id; values in [-100, 100]. */
+  logit_bias?: Readonly<Record<string, number>>;
+  /** Same seed and same request: same answer. */
+  seed?: number;
+  /** Up to four strings at which the answer ends. */
+  stop?: string | readonly string[];
+  response_format?: ResponseFormat;
+  logprobs?: boolean;
+  /** 0 to 5. */
+  top_logprobs?: number;
+}
+
+export type FinishReason = 'stop' | 'length' | 'abort';
+
+export interface TokenLogprob {
+  token: string;
+  logprob: number;
+  top_logprobs: { token: string; logprob: number }[];
+}
+
+export interface Usage {
+  /** Tokens of the whole conversation as the model saw it, cached ones included. */
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  prompt_tokens_details: {
+    /** Tokens that were already in the KV cache and were not computed again. */
+    cached_tokens: number;
+  };
+}
+
+export interface Timings {
+  timeToFirstTokenMs: number;
+  /** Tokens computed in the prefill (without cached ones), and how long that took. */
+  prefillTokens: number;
+  prefillMs: number;
+  decodeTokens: number;
+  decodeMs: number;
+  /** Time to compile the grammar and to compute its masks; 0 without one. */
+  grammarMs: number;
+}
+
+export interface ChatChunk {
+  id: string;
+  object: 'chat.completion.chunk';
+  /** Unix seconds. */
+  created: number;
+  model: string;
+  choices: {
+    index: 0;
+    delta: { role?: 'assistant'; content?: string };
+    finish_reason: FinishReason | null;
+    logprobs?: { content: TokenLogprob[] };
+  }[];
+  /** On the last chunk only. */
+  usage?: Usage;
+  timings?: Timings;
+  /** On the last chunk only: the ids the model generated, its end-of-turn token left out. */
+  token_ids?: number[];
+}
+
+export interface ChatCompletion {
+  id: string;
+  object: 'chat.completion';
+  created: number;
+  model: string;
+  choices: {
+    index: 0;
+    message: { role: 'assistant'; content: string };
+    finish_reason: FinishReason;
+    logprobs?: { content: TokenLogprob[] };
+  }[];
+  usage: Usage;
+  timings: Timings;
+  token_ids: number[];
+}
+
+export type ProgressPhase = 'download' | 'import' | 'read' | 'upload' | 'compile';
+
+export interface Progress {
+  phase: ProgressPhase;
+  /** Bytes done in this phase; for `compile`, kernels. */
+  bytes: number;
+  totalBytes: number;
+  /** Over the last few seconds; 0 while unknown. */
+  bytesPerSecond: number;
+  /** Null while unknown. */
+  etaMs: number | null;
+}
+
+export interface AdapterReport {
+  vendor: string;
+  architecture: string;
+  description: string;
+  /** True for a software adapter (SwiftShader, llvmpipe): correct but slow. */
+  isSoftware: boolean;
+  shaderF16: boolean;
+  subgroups: boolean;
+  subgroupMinSize: number;
+  subgroupMaxSize: number;
+  maxBufferBytes: number;
+  maxStorageBindingBytes: number;
+  maxWorkgroupStorageBytes: number;
+  maxInvocationsPerWorkgroup: number;
+  maxStorageBuffersPerStage: number;
+}
+
+/** Where a model comes from. */
+export interface ModelSource {
+  /** Names the model in the weight store and in answers. */
+  id: string;
+  /** Absolute or page-relative URL of the folder that holds `mlc-chat-config.json` and `tensor-cache.json`. */
+  url: string;
+  /** URL of a prebuilt WebLLM model library. Absent: the library is generated for this device. */
+  modelLibUrl?: string;
+}
+
+export interface LoadOptions {
+  /** Tokens of context to plan the KV cache for. Default: the model's own `context_window_size`. */
+  contextLength?: number;
+  /** Tokens per prefill chunk. Default: chosen from the model's size. */
+  prefillChunkLength?: number;
+  /** For tests and doubtful devices: do not use these features even where the adapter has them. */
+  disable?: readonly ('shader-f16' | 'subgroups')[];
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+export interface LoadCallOptions extends CallOptions {
+  onProgress?: (progress: Progress) => void;
+}
+
+/** What the model library planned at load, in bytes. */
+export interface MemoryPlan {
+  weightBytes: number;
+  kvCacheBytes: number;
+  activationBytes: number;
+  totalBytes: number;
+}
+
+export interface LoadedModel {
+  id: string;
+  contextLength: number;
+  /** The sampling temperature its makers recommend. */
+  defaultTemperature: number;
+  vocabularySize: number;
+  adapter: AdapterReport;
+  /** Null for a prebuilt library, which does not tell. */
+  memory: MemoryPlan | null;
+  /** `generated:f16,subgroups` and so on, or `prebuilt`. */
+  library: string;
+}
+
+/** Input of a forced decoding: the given tokens, or text encoded without a template. */
+export type ScoreInput = { text: string } | { tokens: readonly number[] };
+
+export interface ScoreRequest {
+  input: ScoreInput;
+  /** Alternatives to report per position, 0 to 64. Default 5. */
+  top?: number;
+  /** Positions from this index on are computed by decode steps instead of prefill. Default: none. */
+  decodeFrom?: number;
+}
+
+export interface ScorePosition {
+  token: number;
+  /** Natural logarithm of the probability of `token` given all before it. */
+  logprob: number;
+  top: { token: number; logprob: number }[];
+}
+
+export interface ScoreResult {
+  model: string;
+  adapter: AdapterReport;
+  tokens: number[];
+  /** Entry i tells of the prediction of token i from those before it; entry 0 is null. */
+  positions: (ScorePosition | null)[];
+  perplexity: number;
+}
+
+export interface Engine {
+  /** The adapter that models will run on, or null where there is no WebGPU. */
+  getAdapter(options?: CallOptions): Promise<AdapterReport | null>;
+
+  /**
+   * Loads a model, unloading the one before it. Weights that are not yet stored are downloaded and stored first.
+   * Aborting keeps what was stored.
+   */
+  loadModel(source: ModelSource, options?: LoadOptions & LoadCallOptions): Promise<LoadedModel>;
+
+  unloadModel(): Promise<void>;
+
+  /** The model in use, or null. */
+  getLoadedModel(): LoadedModel | null;
+
+  /**
+   * Answers a conversation, chunk by chunk. Requests queue in order of arrival. Aborting stops within one token, or
+   * within one prefill chunk, keeps the model loaded, and ends the stream with `finish_reason: 'abort'`; a request
+   * aborted before it has its first token throws `signal.reason` instead.
+   * @throws TramontaneError `request-invalid`, `schema-invalid`, `context-exceeded`, `model-not-loaded`, `device-lost`
+   */
+  streamChat(request: ChatRequest, options?: CallOptions): AsyncIterable<ChatChunk>;
+
+  /** As {@link streamChat}, collected. */
+  completeChat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion>;
+
+  /** Forced decoding: how probable the model finds the given tokens. Clears the KV cache. */
+  score(request: ScoreRequest, options?: CallOptions): Promise<ScoreResult>;
+
+  /** Token ids that a conversation renders to, generation prompt included. Nothing is run. */
+  tokenizeChat(messages: readonly ChatMessage[], options?: CallOptions): Promise<number[]>;
+
+  /** Forgets stored weights of a model. */
+  deleteModel(id: string): Promise<void>;
+
+  /** Models whose weights are stored whole. */
+  listStoredModels(): Promise<{ id: string; byteLength: number }[]>;
+
+  /** Ends the engine; pending calls reject. */
+  dispose(): Promise<void>;
+}

@@ -93,7 +93,9 @@ export interface WireError {
 
 /** True for errors of this library, also when they come from another realm or another copy of the module. */
 export function isTramontaneError(error: unknown): error is TramontaneError {
-  return error instanceof Error && typeof (error as { code?: unknown }).code === 'string' && 'nextStep' in error;
+  return (
+    error instanceof Error && typeof (error as { code?: unknown }).code === 'string' && 'nextStep' in error
+  );
 }
 
 export function isAbortError(error: unknown): boolean {
@@ -108,7 +110,8 @@ const MAX_CAUSES = 4;
 
 export function toWireError(error: unknown, depth = 0): WireError {
   const ours = isTramontaneError(error) ? error : null;
-  const cause = error instanceof Error && error.cause !== undefined && depth < MAX_CAUSES ? error.cause : undefined;
+  const cause =
+    error instanceof Error && error.cause !== undefined && depth < MAX_CAUSES ? error.cause : undefined;
   return {
     name: error instanceof Error ? error.name : 'Error',
     code: ours?.code ?? null,

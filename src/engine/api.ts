@@ -161,6 +161,22 @@ export interface ModelSource {
   modelLibUrl?: string;
 }
 
+/** A model as a person chooses it: one entry of a site's `models/models.json`. */
+export interface ModelCard extends ModelSource {
+  name: string;
+  description: string;
+  /** Download and storage size of the weights. */
+  byteLength: number;
+  parameterCount: number;
+  /** As its makers name it: `Q4_1`, `Q4_K_M`. */
+  quantization: string;
+  /** Tokens of context that the build is configured for. */
+  contextLength: number;
+  /** SPDX identifier. */
+  licence: string;
+  sourceUrl: string;
+}
+
 export interface LoadOptions {
   /** Tokens of context to plan the KV cache for. Default: the model's own `context_window_size`. */
   contextLength?: number;

@@ -81,6 +81,8 @@ export interface Step {
 export interface PlannedBuffer {
   name: string;
   byteLength: number;
+  /** Contents to upload once at load (tables); the rest of the buffer is zero. Without it: all zero. */
+  initial?: Uint8Array;
   /** What the memory plan counts it as. */
   use: 'kv-cache' | 'activation' | 'sampling';
 }

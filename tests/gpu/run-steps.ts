@@ -1,0 +1,157 @@
+/**
+ * Runs the steps of a program on a bare device, the way WebLLM's runtime does: one compute pass per dispatch, buffers
+ * bound whole, uniforms as i32 followed by packGridDimX, a grid of 65,536 or more in x folded into z.
+ */
+import { type BufferRef, evaluateDim, type Step, type Variable } from '../../src/modellib/library-spec.ts';
+
+export type BufferContents = ArrayBufferView | { byteLength: number };
+
+function key(ref: BufferRef): string {
+  if (ref.kind === 'planned') return `planned:${ref.name}`;
+  if (ref.kind === 'weight') return `weight:${ref.record}`;
+  return `argument:${ref.index}`;
+}
+
+export interface StepRun {
+  /** Contents by `planned:NAME`, `weight:RECORD` or `argument:INDEX`. */
+  buffers: Record<string, BufferContents>;
+  variables?: Partial<Record<Variable, number>>;
+  /** Keys of the buffers to read back. */
+  read: string[];
+  /** How often to run the steps. Default 1. */
+  repeat?: number;
+}
+
+/** @returns the bytes of each buffer in `run.read`. @throws Error on any WebGPU validation error. */
+export async function runSteps(
+  device: GPUDevice,
+  steps: readonly Step[],
+  run: StepRun,
+): Promise<Record<string, ArrayBuffer>> {
+  device.pushErrorScope('validation');
+  device.pushErrorScope('out-of-memory');
+  const created: GPUBuffer[] = [];
+  const create = (byteLength: number, usage: number) => {
+    const buffer = device.createBuffer({ size: Math.max(16, Math.ceil(byteLength / 4) * 4), usage });
+    created.push(buffer);
+    return buffer;
+  };
+  const variables: Record<Variable, number> = {
+    one: 1,
+    tokens: 1,
+    position: 0,
+    length: 1,
+    count: 0,
+    biased: 0,
+    ...run.variables,
+  };
+  const buffers = new Map<string, GPUBuffer>();
+  for (const [name, contents] of Object.entries(run.buffers)) {
+    const buffer = create(
+      contents.byteLength,
+      GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    );
+    if (ArrayBuffer.isView(contents)) {
+      const bytes = new Uint8Array(Math.ceil(contents.byteLength / 4) * 4);
+      bytes.set(new Uint8Array(contents.buffer, contents.byteOffset, contents.byteLength));
+      device.queue.writeBuffer(buffer, 0, bytes);
+    }
+    buffers.set(name, buffer);
+  }
+  try {
+    const pipelines = new Map<string, GPUComputePipeline>();
+    for (const { kernel } of steps) {
+      if (pipelines.has(kernel.name)) continue;
+      const module = device.createShaderModule({ code: kernel.wgsl, label: kernel.name });
+      const bad = (await module.getCompilationInfo()).messages.filter((message) => message.type === 'error');
+      if (bad.length > 0) {
+        const lines = kernel.wgsl.split('\n').map((line, i) => `${i + 1}: ${line}`);
+        throw new Error(
+          `${kernel.name}: ${bad.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join('; ')}\n${lines.join('\n')}`,
+        );
+      }
+      const layout = device.createBindGroupLayout({
+        entries: [
+          ...kernel.bindings.map((access, binding) => ({
+            binding,
+            visibility: GPUShaderStage.COMPUTE,
+            buffer: { type: access === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
+          })),
+          {
+            binding: kernel.bindings.length,
+            visibility: GPUShaderStage.COMPUTE,
+            buffer: { type: 'uniform' as const },
+          },
+        ],
+      });
+      pipelines.set(
+        kernel.name,
+        await device.createComputePipelineAsync({
+          label: kernel.name,
+          layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+          compute: { module, entryPoint: kernel.name },
+        }),
+      );
+    }
+    const encoder = device.createCommandEncoder();
+    for (let repetition = 0; repetition < (run.repeat ?? 1); repetition++) {
+      for (const step of steps) {
+        const pipeline = pipelines.get(step.kernel.name)!;
+        const gridX = evaluateDim(step.grid[0], variables);
+        const gridY = evaluateDim(step.grid[1], variables);
+        if (gridX === 0 || gridY === 0) continue;
+        let [x, z] = [gridX, 1];
+        while (x >= 65536) [x, z] = [Math.ceil(x / 2), z * 2];
+        const uniforms = new Int32Array([
+          ...step.uniforms.map((expr) => evaluateDim(expr, variables)),
+          gridX,
+        ]);
+        const uniform = create(uniforms.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+        device.queue.writeBuffer(uniform, 0, uniforms);
+        const bindGroup = device.createBindGroup({
+          layout: pipeline.getBindGroupLayout(0),
+          entries: [
+            ...step.buffers.map((ref, binding) => {
+              const buffer = buffers.get(key(ref));
+              if (buffer === undefined) throw new Error(`${step.kernel.name}: no contents for ${key(ref)}`);
+              return { binding, resource: { buffer } };
+            }),
+            { binding: step.buffers.length, resource: { buffer: uniform } },
+          ],
+        });
+        const pass = encoder.beginComputePass();
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, bindGroup);
+        pass.dispatchWorkgroups(x, gridY, z);
+        pass.end();
+      }
+    }
+    const staging = run.read.map((name) => {
+      const source = buffers.get(name);
+      if (source === undefined) throw new Error(`no buffer ${name} to read`);
+      const target = create(source.size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+      encoder.copyBufferToBuffer(source, 0, target, 0, source.size);
+      return target;
+    });
+    device.queue.submit([encoder.finish()]);
+    const results: Record<string, ArrayBuffer> = {};
+    for (const [i, buffer] of staging.entries()) {
+      await buffer.mapAsync(GPUMapMode.READ);
+      results[run.read[i]!] = buffer.getMappedRange().slice(0);
+    }
+    const error = await popErrorScopes(device);
+    if (error !== null) throw new Error(`WebGPU: ${error.message}`);
+    return results;
+  } catch (error) {
+    // A validation error explains what follows from it (a failed submit, a mapping that never comes).
+    const reported = await popErrorScopes(device).catch(() => null);
+    throw reported === null ? error : new Error(`WebGPU: ${reported.message}`, { cause: error });
+  } finally {
+    for (const buffer of created) buffer.destroy();
+  }
+}
+
+async function popErrorScopes(device: GPUDevice): Promise<GPUError | null> {
+  const memory = await device.popErrorScope();
+  return memory ?? (await device.popErrorScope());
+}

@@ -124,14 +124,16 @@ export function metadataStrings(metadata: GgufMetadata, key: string): readonly s
 export function metadataNumbers(metadata: GgufMetadata, key: string): readonly number[] | null {
   const value = metadata.get(key);
   if (value === undefined) return null;
-  if (
-    value.type !== 'array' ||
-    value.elementType === 'string' ||
-    value.elementType === 'bool' ||
-    value.elementType === 'uint64' ||
-    value.elementType === 'int64'
-  ) {
-    throw wrongType(key, 'array of numbers', value);
+  if (value.type === 'array') {
+    switch (value.elementType) {
+      case 'uint64':
+      case 'int64':
+      case 'bool':
+      case 'string':
+        break;
+      default:
+        return value.value;
+    }
   }
-  return value.value;
+  throw wrongType(key, 'array of numbers', value);
 }

@@ -1,0 +1,76 @@
+/** What the visitor's WebGPU adapter can do, read before anything is downloaded. */
+import { TramontaneError } from '../base/errors.ts';
+import type { GpuCaps } from '../modellib/gpu-caps.ts';
+import type { AdapterReport, LoadOptions } from './api.ts';
+
+/** The adapter that WebLLM will take (it asks for the fastest), or null where there is no WebGPU. */
+export async function readAdapter(): Promise<AdapterReport | null> {
+  const gpu = globalThis.navigator?.gpu;
+  if (gpu === undefined) return null;
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (adapter === null) return null;
+  const { info, limits, features } = adapter;
+  const named = `${info.vendor} ${info.architecture} ${info.description}`.toLowerCase();
+  return {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    description: info.description,
+    isSoftware: info.isFallbackAdapter === true || /swiftshader|llvmpipe|software|basic render/.test(named),
+    shaderF16: features.has('shader-f16'),
+    subgroups: features.has('subgroups'),
+    subgroupMinSize: info.subgroupMinSize ?? 0,
+    subgroupMaxSize: info.subgroupMaxSize ?? 0,
+    maxBufferBytes: limits.maxBufferSize,
+    maxStorageBindingBytes: limits.maxStorageBufferBindingSize,
+    maxWorkgroupStorageBytes: limits.maxComputeWorkgroupStorageSize,
+    maxInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+    maxStorageBuffersPerStage: limits.maxStorageBuffersPerShaderStage,
+  };
+}
+
+// What WebLLM 0.2.86 asks of a device (its detectGPUDevice); below these it refuses.
+const MIB = 2 ** 20;
+const NEEDED: readonly [keyof AdapterReport, number, string][] = [
+  ['maxBufferBytes', 256 * MIB, 'bytes in one buffer'],
+  ['maxStorageBindingBytes', 128 * MIB, 'bytes in one storage binding'],
+  ['maxWorkgroupStorageBytes', 32 * 1024, 'bytes of workgroup memory'],
+  ['maxStorageBuffersPerStage', 10, 'storage buffers per shader stage'],
+  ['maxInvocationsPerWorkgroup', 256, 'invocations per workgroup'],
+];
+
+/**
+ * The device facts that kernels are chosen by, as WebLLM's device will have them.
+ * @throws TramontaneError `webgpu-unavailable`, `adapter-limits`
+ */
+export function requireCaps(
+  report: AdapterReport | null,
+  disable: NonNullable<LoadOptions['disable']> = [],
+): GpuCaps {
+  if (report === null) {
+    throw new TramontaneError('webgpu-unavailable', 'This browser offers no WebGPU adapter.', {
+      nextStep:
+        'Use a current Chrome or Edge on a computer with a GPU. On Linux, WebGPU may have to be enabled in chrome://flags.',
+    });
+  }
+  for (const [name, needed, unit] of NEEDED) {
+    const found = report[name] as number;
+    if (found < needed) {
+      throw new TramontaneError('adapter-limits', `The GPU allows ${found} ${unit}; ${needed} are needed.`, {
+        nextStep: 'Update the graphics driver or the browser, or use another GPU.',
+        data: { limit: name, found, needed },
+      });
+    }
+  }
+  // WebLLM asks for 1 GiB and, where that is not to be had, for exactly 128 MiB.
+  const binding = report.maxStorageBindingBytes >= 1024 * MIB ? 1024 * MIB : 128 * MIB;
+  return {
+    shaderF16: report.shaderF16 && !disable.includes('shader-f16'),
+    subgroups: report.subgroups && !disable.includes('subgroups'),
+    subgroupMinSize: report.subgroupMinSize,
+    subgroupMaxSize: report.subgroupMaxSize,
+    maxInvocationsPerWorkgroup: Math.min(1024, report.maxInvocationsPerWorkgroup),
+    maxWorkgroupStorageBytes: 32 * 1024,
+    maxStorageBindingBytes: binding,
+    maxStorageBuffersPerStage: 10,
+  };
+}

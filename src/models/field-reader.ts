@@ -1,0 +1,117 @@
+/** Reads fields of parsed JSON that nobody has vouched for. Each failure names file, field, finding and expectation. */
+import { TramontaneError } from '../base/errors.ts';
+
+export class FieldReader {
+  readonly #value: Readonly<Record<string, unknown>>;
+  readonly #file: string;
+  readonly #path: string;
+
+  /** @throws TramontaneError `config-invalid` where `value` is not a JSON object */
+  constructor(value: unknown, file: string, path = '') {
+    this.#file = file;
+    this.#path = path;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw configInvalid(file, path, value, 'an object');
+    }
+    this.#value = value as Record<string, unknown>;
+  }
+
+  /** Names of the fields there are. */
+  keys(): string[] {
+    return Object.keys(this.#value);
+  }
+
+  has(field: string): boolean {
+    return Object.hasOwn(this.#value, field) && this.#value[field] !== undefined;
+  }
+
+  integer(field: string, min: number, max: number = Number.MAX_SAFE_INTEGER): number {
+    const value = this.#get(field);
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max)
+      return value;
+    const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+    throw this.invalid(field, `an integer ${range}`);
+  }
+
+  /** A number in [min, max]. */
+  number(field: string, min: number, max: number): number {
+    const value = this.#get(field);
+    if (typeof value === 'number' && value >= min && value <= max) return value;
+    throw this.invalid(field, `a number from ${min} to ${max}`);
+  }
+
+  boolean(field: string): boolean {
+    const value = this.#get(field);
+    if (typeof value === 'boolean') return value;
+    throw this.invalid(field, 'true or false');
+  }
+
+  string(field: string, pattern: RegExp = /^/, expected = 'a string'): string {
+    const value = this.#get(field);
+    if (typeof value === 'string' && pattern.test(value)) return value;
+    throw this.invalid(field, expected);
+  }
+
+  oneOf<T extends string>(field: string, choices: readonly T[]): T {
+    const value = this.#get(field);
+    if (typeof value === 'string' && (choices as readonly string[]).includes(value)) return value as T;
+    throw this.invalid(field, choices.map((choice) => `"${choice}"`).join(' or '));
+  }
+
+  object(field: string): FieldReader {
+    return new FieldReader(this.#get(field), this.#file, this.#join(field));
+  }
+
+  objects(field: string): FieldReader[] {
+    return this.#array(field, 'an array of objects').map(
+      (item, index) => new FieldReader(item, this.#file, `${this.#join(field)}[${index}]`),
+    );
+  }
+
+  /** An array of integers in [min, max]. */
+  integers(field: string, min: number, max: number): number[] {
+    const items = this.#array(field, 'an array of integers');
+    for (const [index, item] of items.entries()) {
+      if (!Number.isSafeInteger(item) || (item as number) < min || (item as number) > max) {
+        throw configInvalid(
+          this.#file,
+          `${this.#join(field)}[${index}]`,
+          item,
+          `an integer from ${min} to ${max}`,
+        );
+      }
+    }
+    return items as number[];
+  }
+
+  /** The error for a field that holds something else than `expected`. */
+  invalid(field: string, expected: string): TramontaneError {
+    return configInvalid(this.#file, this.#join(field), this.#get(field), expected);
+  }
+
+  #array(field: string, expected: string): unknown[] {
+    const value = this.#get(field);
+    if (Array.isArray(value)) return value;
+    throw this.invalid(field, expected);
+  }
+
+  #get(field: string): unknown {
+    return Object.hasOwn(this.#value, field) ? this.#value[field] : undefined;
+  }
+
+  #join(field: string): string {
+    return this.#path === '' ? field : `${this.#path}.${field}`;
+  }
+}
+
+const MAX_SHOWN = 80;
+
+function configInvalid(file: string, field: string, found: unknown, expected: string): TramontaneError {
+  const json = found === undefined ? 'missing' : (JSON.stringify(found) ?? String(found));
+  const shown = json.length > MAX_SHOWN ? `${json.slice(0, MAX_SHOWN)}…` : json;
+  const where = field === '' ? file : `${file}: ${field}`;
+  return new TramontaneError('config-invalid', `${where} is ${shown}, expected ${expected}`, {
+    nextStep: 'Import the model again.',
+    data: { file, field, found: shown, expected },
+  });
+}

@@ -45,6 +45,8 @@ export interface ModelShard {
 /** How to talk to the model: what the engine needs besides the tensors. */
 export interface ChatConfig {
   template: (typeof CHAT_TEMPLATE_NAMES)[number];
+  /** Tokens that only templates may write, as the model's makers write them: `[INST]`. In the order of their ids. */
+  controlTokens: readonly { id: number; surface: string }[];
   /** Tokens of context the build is configured for; at most the architecture's. */
   contextLength: number;
   /** What its makers recommend. */
@@ -92,17 +94,22 @@ export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFil
   const source = ours.object('source');
   const optional = (field: string) => (source.has(field) ? source.string(field) : null);
 
+  const controlTokens = ours.objects('control_tokens').map((token) => ({
+    id: token.integer('id', 0, vocabularySize - 1),
+    surface: token.string('surface'),
+  }));
   const { shards, matrices, vectors } = parseTensorCache(tensorCache);
   return {
     description: {
       architecture,
       tensors: joinTensors(architecture, matrices, vectors),
-      controlTokenIds: ours.integers('control_token_ids', 0, vocabularySize - 1),
+      controlTokenIds: controlTokens.map((token) => token.id),
       stopTokenIds: ours.integers('stop_token_ids', 0, vocabularySize - 1),
     },
     shards,
     chat: {
       template: ours.oneOf('template', CHAT_TEMPLATE_NAMES),
+      controlTokens,
       contextLength,
       temperature: fields.number('temperature', 0, 2),
       topP: fields.has('top_p') ? fields.number('top_p', 0, 1) : 1,

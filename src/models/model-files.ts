@@ -3,7 +3,9 @@
  * files, with additions of ours under `tramontane`. Everything is checked here, so that whoever holds a
  * {@link ModelFiles} may rely on it: every matrix is there, in whole parts, with the shape its architecture asks for.
  */
+import { privateForm } from '../base/control-text.ts';
 import { TramontaneError } from '../base/errors.ts';
+import { type ChatTemplate, type ControlForm, TEMPLATE_IDS } from './chat-template.ts';
 import { FieldReader } from './field-reader.ts';
 import {
   type Architecture,
@@ -33,8 +35,6 @@ export const TOKENIZER_FILE = 'tokenizer.json';
 /** Version of our additions to WebLLM's files. A reader refuses others, so an old import is never misread. */
 export const MODEL_FILES_VERSION = 1;
 
-export const CHAT_TEMPLATE_NAMES = ['chatml', 'mistral-v7', 'mistral-v11'] as const;
-
 export interface ModelShard {
   name: string;
   byteLength: number;
@@ -44,9 +44,9 @@ export interface ModelShard {
 
 /** How to talk to the model: what the engine needs besides the tensors. */
 export interface ChatConfig {
-  template: (typeof CHAT_TEMPLATE_NAMES)[number];
-  /** Tokens that only templates may write, as the model's makers write them: `[INST]`. In the order of their ids. */
-  controlTokens: readonly { id: number; surface: string }[];
+  template: ChatTemplate;
+  /** Tokens that only templates may write, in the order of their ids. */
+  controlTokens: readonly (ControlForm & { id: number })[];
   /** Tokens of context the build is configured for; at most the architecture's. */
   contextLength: number;
   /** What its makers recommend. */
@@ -92,12 +92,10 @@ export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFil
   checkVersion(ours);
   const contextLength = fields.integer('context_window_size', 1, architecture.maxContextLength);
   const source = ours.object('source');
-  const optional = (field: string) => (source.has(field) ? source.string(field) : null);
-
-  const controlTokens = ours.objects('control_tokens').map((token) => ({
-    id: token.integer('id', 0, vocabularySize - 1),
-    surface: token.string('surface'),
-  }));
+  const controlTokens = ours.objects('control_tokens').map((token) => {
+    const id = token.integer('id', 0, vocabularySize - 1);
+    return { id, surface: token.string('surface'), privateForm: privateForm(id) };
+  });
   const { shards, matrices, vectors } = parseTensorCache(tensorCache);
   return {
     description: {
@@ -108,7 +106,10 @@ export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFil
     },
     shards,
     chat: {
-      template: ours.oneOf('template', CHAT_TEMPLATE_NAMES),
+      template: {
+        id: ours.oneOf('template', TEMPLATE_IDS),
+        defaultSystemPrompt: optional(ours, 'default_system_prompt'),
+      },
       controlTokens,
       contextLength,
       temperature: fields.number('temperature', 0, 2),
@@ -120,11 +121,16 @@ export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFil
       quantization: ours.string('quantization'),
       parameterCount: ours.integer('parameter_count', 1),
       sourceName: source.string('name'),
-      sha256: optional('sha256'),
-      licence: optional('licence'),
-      url: optional('url'),
+      sha256: optional(source, 'sha256'),
+      licence: optional(source, 'licence'),
+      url: optional(source, 'url'),
     },
   };
+}
+
+/** A string, or null where the field is absent. */
+function optional(fields: FieldReader, field: string): string | null {
+  return fields.has(field) ? fields.string(field) : null;
 }
 
 function checkVersion(fields: FieldReader): void {

@@ -35,8 +35,8 @@ export interface SourceMatrix {
   format: BlockFormat;
   rows: number;
   columns: number;
-  /** True for Q and K, whose rows GGUF stores in llama.cpp's order. */
-  hasInterleavedHeads: boolean;
+  /** Rows of a head, for Q and K, whose rows GGUF stores in llama.cpp's order (formats/gguf/rope-rows.ts); else null. */
+  headDim: number | null;
 }
 
 export interface SourceVector {
@@ -236,7 +236,7 @@ const LAYER_SOURCES = [
 )[];
 
 function takeTensors(architecture: Architecture, tensors: ReadonlyMap<string, GgufTensor>): SourceModel {
-  const { hiddenSize, vocabularySize, layerCount } = architecture;
+  const { hiddenSize, vocabularySize, layerCount, headDim } = architecture;
   const rest = new Set(tensors.keys());
   const taken: SourceModel['tensors'][number][] = [];
   let parameterCount = 0;
@@ -247,7 +247,7 @@ function takeTensors(architecture: Architecture, tensors: ReadonlyMap<string, Gg
     return tensor;
   };
   const takeMatrix = (ggufName: string, name: string, shape: readonly [number, number]): void => {
-    const matrix = describeMatrix(take(ggufName), name, shape);
+    const matrix = describeMatrix(take(ggufName), name, shape, isRotated(name) ? headDim : null);
     taken.push({ kind: 'matrix', matrix });
   };
   const takeVector = (ggufName: string, name: string): void => {
@@ -277,6 +277,10 @@ function takeTensors(architecture: Architecture, tensors: ReadonlyMap<string, Gg
   return { architecture, tensors: taken, parameterCount };
 }
 
+function isRotated(name: string): boolean {
+  return name.endsWith('.q_proj') || name.endsWith('.k_proj');
+}
+
 function requireTensor(tensors: ReadonlyMap<string, GgufTensor>, name: string): GgufTensor {
   const tensor = tensors.get(name);
   if (tensor === undefined) {
@@ -293,6 +297,7 @@ function describeMatrix(
   tensor: GgufTensor,
   name: string,
   [rows, columns]: readonly [number, number],
+  headDim: number | null,
 ): SourceMatrix {
   const { dimensions, type } = tensor;
   if (dimensions.length !== 2 || dimensions[0] !== columns || dimensions[1] !== rows) {
@@ -309,8 +314,7 @@ function describeMatrix(
   }
   const format = BLOCK_FORMATS[type];
   if (format === undefined) throw new Error(`Internal error: ${type} was let through`);
-  const hasInterleavedHeads = name.endsWith('.q_proj') || name.endsWith('.k_proj');
-  return { name, tensor, format, rows, columns, hasInterleavedHeads };
+  return { name, tensor, format, rows, columns, headDim };
 }
 
 function describeVector(tensor: GgufTensor, name: string, length: number): SourceVector {

@@ -1,0 +1,110 @@
+/**
+ * Writes what `models/model-files.ts` reads: WebLLM's `mlc-chat-config.json` and `tensor-cache.json`, with our own
+ * additions under `tramontane`. WebLLM's conversation template is left empty, because we render prompts ourselves.
+ */
+
+import type { ChatTemplate } from '../models/chat-template.ts';
+import type { Architecture } from '../models/model-description.ts';
+import { MODEL_FILES_VERSION, type ModelOrigin, TOKENIZER_FILE } from '../models/model-files.ts';
+import type { ImportPlan, TensorRecord } from './import-plan.ts';
+
+export interface ModelConfigFacts {
+  architecture: Architecture;
+  template: ChatTemplate;
+  controlTokens: readonly { id: number; surface: string }[];
+  stopTokenIds: readonly number[];
+  contextLength: number;
+  temperature: number;
+  topP: number;
+  repetitionPenalty: number;
+  origin: ModelOrigin;
+}
+
+/** The content of `mlc-chat-config.json`. */
+export function createModelConfig(facts: ModelConfigFacts): object {
+  const { architecture, template, origin } = facts;
+  return {
+    version: '0.1.0',
+    model_type: 'llama',
+    quantization: origin.quantization,
+    model_config: {
+      hidden_size: architecture.hiddenSize,
+      num_hidden_layers: architecture.layerCount,
+      num_attention_heads: architecture.headCount,
+      num_key_value_heads: architecture.kvHeadCount,
+      head_dim: architecture.headDim,
+      intermediate_size: architecture.intermediateSize,
+      vocab_size: architecture.vocabularySize,
+      rms_norm_eps: architecture.rmsNormEpsilon,
+      rope_theta: architecture.ropeTheta,
+      tie_word_embeddings: architecture.tiedEmbeddings,
+      max_position_embeddings: architecture.maxContextLength,
+    },
+    vocab_size: architecture.vocabularySize,
+    context_window_size: facts.contextLength,
+    sliding_window_size: -1,
+    attention_sink_size: -1,
+    temperature: facts.temperature,
+    top_p: facts.topP,
+    repetition_penalty: facts.repetitionPenalty,
+    tokenizer_files: [TOKENIZER_FILE],
+    tokenizer_info: {
+      token_postproc_method: 'byte_level',
+      prepend_space_in_encode: false,
+      strip_space_in_decode: false,
+    },
+    conv_template: {
+      name: 'tramontane',
+      system_template: '{system_message}',
+      system_message: '',
+      render_empty_system_message: false,
+      roles: { user: '', assistant: '', tool: '' },
+      seps: [''],
+      role_content_sep: '',
+      role_empty_sep: '',
+      stop_str: [],
+      stop_token_ids: facts.stopTokenIds,
+    },
+    tramontane: {
+      version: MODEL_FILES_VERSION,
+      name: origin.name,
+      quantization: origin.quantization,
+      parameter_count: origin.parameterCount,
+      template: template.id,
+      ...(template.defaultSystemPrompt === null
+        ? {}
+        : { default_system_prompt: template.defaultSystemPrompt }),
+      control_tokens: facts.controlTokens.map(({ id, surface }) => ({ id, surface })),
+      stop_token_ids: facts.stopTokenIds,
+      source: {
+        name: origin.sourceName,
+        ...(origin.sha256 === null ? {} : { sha256: origin.sha256 }),
+        ...(origin.licence === null ? {} : { licence: origin.licence }),
+        ...(origin.url === null ? {} : { url: origin.url }),
+      },
+    },
+  };
+}
+
+export interface WrittenShard {
+  dataPath: string;
+  format: 'raw-shard';
+  nbytes: number;
+  /** In hex. */
+  sha256: string;
+  records: readonly TensorRecord[];
+}
+
+/** The content of `tensor-cache.json`. */
+export function createTensorCache(plan: ImportPlan, shards: readonly WrittenShard[]): object {
+  return {
+    metadata: {
+      tramontane: {
+        version: MODEL_FILES_VERSION,
+        matrices: Object.fromEntries(plan.matrices),
+        vectors: Object.fromEntries(plan.vectors),
+      },
+    },
+    records: shards,
+  };
+}

@@ -20,7 +20,7 @@ export interface JsonSchemaFormat {
 
 export type ResponseFormat =
   | { type: 'text' }
-  /** Any JSON value. */
+  /** Any JSON object. */
   | { type: 'json_object' }
   | { type: 'json_schema'; json_schema: JsonSchemaFormat };
 
@@ -54,6 +54,8 @@ export interface ChatRequest {
   logprobs?: boolean;
   /** 0 to 5. */
   top_logprobs?: number;
+  /** Report the ids of the whole prompt as `prompt_token_ids` on the last chunk. */
+  return_token_ids?: boolean;
 }
 
 export type FinishReason = 'stop' | 'length' | 'abort';
@@ -103,6 +105,8 @@ export interface ChatChunk {
   timings?: Timings;
   /** On the last chunk only: the ids the model generated, its end-of-turn token left out. */
   token_ids?: number[];
+  /** On the last chunk only, if asked for: the ids of the whole context before the answer. */
+  prompt_token_ids?: number[];
 }
 
 export interface ChatCompletion {
@@ -119,6 +123,7 @@ export interface ChatCompletion {
   usage: Usage;
   timings: Timings;
   token_ids: number[];
+  prompt_token_ids?: number[];
 }
 
 export type ProgressPhase = 'download' | 'import' | 'read' | 'upload' | 'compile';
@@ -224,6 +229,8 @@ export interface ScoreRequest {
   top?: number;
   /** Positions from this index on are computed by decode steps instead of prefill. Default: none. */
   decodeFrom?: number;
+  /** Report the raw logits of these token ids at each position. */
+  logitsOf?: readonly number[];
 }
 
 export interface ScorePosition {
@@ -231,6 +238,8 @@ export interface ScorePosition {
   /** Natural logarithm of the probability of `token` given all before it. */
   logprob: number;
   top: { token: number; logprob: number }[];
+  /** In the order of `logitsOf`, if that was given. */
+  logits?: number[];
 }
 
 export interface ScoreResult {

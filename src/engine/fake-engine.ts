@@ -1,0 +1,375 @@
+/**
+ * An engine without a model: it answers from a script, at a chosen speed, and fails on demand. The page's tests and
+ * its developers use it (`?engine=fake&rate=200`, see {@link fakeEngineOptionsFromUrl}); it keeps every promise of
+ * the `Engine` interface that a page can notice, and computes nothing.
+ */
+import { delay } from '../base/abort.ts';
+import { type ErrorCode, TramontaneError } from '../base/errors.ts';
+import type {
+  AdapterReport,
+  CallOptions,
+  ChatChunk,
+  ChatCompletion,
+  ChatMessage,
+  ChatRequest,
+  Engine,
+  FinishReason,
+  LoadCallOptions,
+  LoadedModel,
+  LoadOptions,
+  ModelSource,
+  ProgressPhase,
+  ScoreRequest,
+  ScoreResult,
+  Timings,
+  Usage,
+} from './api.ts';
+import { fakeAnswer, fakeJson, splitTokens } from './fake-script.ts';
+
+export interface FakeEngineOptions {
+  /** Tokens per second. */
+  rate: number;
+  /** How long a load takes. */
+  loadMs: number;
+  /** Time before an answer's first token. */
+  prefillMs: number;
+  adapter: 'good' | 'software' | 'no-f16' | 'none';
+  /** Fails with this code, at this point, this many times. */
+  fail: ErrorCode | null;
+  failAt: 'load' | 'chat';
+  failCount: number;
+  /** Bytes that loading claims to move. */
+  byteLength: number;
+  contextLength: number;
+  /** True when the weights are stored already: listed as such, and loaded without a download. */
+  stored: boolean;
+  /** What `json_schema` requests get. */
+  json: 'valid' | 'invalid';
+}
+
+const defaults: FakeEngineOptions = {
+  rate: 40,
+  loadMs: 900,
+  prefillMs: 120,
+  adapter: 'good',
+  fail: null,
+  failAt: 'chat',
+  failCount: 1,
+  byteLength: 98_000_000,
+  contextLength: 8192,
+  stored: false,
+  json: 'valid',
+};
+
+/** Reads `?rate= &load-ms= &prefill-ms= &adapter= &fail= &at= &fail-count= &stored &json=`. */
+export function fakeEngineOptionsFromUrl(parameters: URLSearchParams): Partial<FakeEngineOptions> {
+  const number = (name: string): number | undefined => {
+    const text = parameters.get(name);
+    return text === null || text === '' || !Number.isFinite(Number(text)) ? undefined : Number(text);
+  };
+  const options: Record<string, unknown> = {
+    rate: number('rate'),
+    loadMs: number('load-ms'),
+    prefillMs: number('prefill-ms'),
+    failCount: number('fail-count'),
+    contextLength: number('context'),
+    adapter: parameters.get('adapter') ?? undefined,
+    fail: parameters.get('fail') ?? undefined,
+    failAt: parameters.get('at') ?? undefined,
+    json: parameters.get('json') ?? undefined,
+    stored: parameters.has('stored') || undefined,
+  };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+const nextSteps: Partial<Record<ErrorCode, string>> = {
+  'download-failed': 'Check the connection and try again; what was downloaded is kept.',
+  'storage-quota': 'Free 40 MB on this device, then try again.',
+  'context-exceeded': 'Start a new chat, or shorten the message.',
+  'device-lost': 'Load the model again; the conversation is kept.',
+  'worker-crashed': 'Load the model again; the conversation is kept.',
+  'out-of-memory': 'Close other tabs that use the GPU, then load the model again.',
+};
+
+const messages: Partial<Record<ErrorCode, string>> = {
+  'download-failed': 'The download stopped at shard 3 of 5: the connection was lost.',
+  'storage-quota': 'The model needs 98 MB of storage, and 58 MB are left.',
+  'context-exceeded': 'The conversation has 9,120 tokens, and the model reads 8,192.',
+  'device-lost': 'The GPU was reset by the driver while it was answering.',
+  'worker-crashed': 'The worker that runs the model ended unexpectedly.',
+  'out-of-memory': 'The GPU has no memory left for this model.',
+};
+
+/** Codes after which no model is loaded any more. */
+const fatalCodes: readonly ErrorCode[] = ['device-lost', 'worker-crashed', 'out-of-memory'];
+
+export function createFakeEngine(options: Partial<FakeEngineOptions> = {}): Engine {
+  return new FakeEngine({ ...defaults, ...options });
+}
+
+class FakeEngine implements Engine {
+  readonly #options: FakeEngineOptions;
+  readonly #stored = new Map<string, number>();
+  #loaded: LoadedModel | null = null;
+  #failuresLeft: number;
+  #answers = 0;
+  #queue: Promise<void> = Promise.resolve();
+  #previousTokens = 0;
+
+  constructor(options: FakeEngineOptions) {
+    this.#options = options;
+    this.#failuresLeft = options.fail === null ? 0 : options.failCount;
+  }
+
+  async getAdapter(): Promise<AdapterReport | null> {
+    const { adapter } = this.#options;
+    if (adapter === 'none') return null;
+    const isSoftware = adapter === 'software';
+    return {
+      vendor: isSoftware ? 'google' : 'fake',
+      architecture: isSoftware ? 'swiftshader' : 'scripted',
+      description: isSoftware ? 'SwiftShader' : 'Scripted answers',
+      isSoftware,
+      shaderF16: adapter === 'good',
+      subgroups: adapter === 'good',
+      subgroupMinSize: 32,
+      subgroupMaxSize: 32,
+      maxBufferBytes: 2 ** 31,
+      maxStorageBindingBytes: 2 ** 30,
+      maxWorkgroupStorageBytes: 32_768,
+      maxInvocationsPerWorkgroup: 1024,
+      maxStorageBuffersPerStage: 10,
+    };
+  }
+
+  #failIfDue(at: 'load' | 'chat'): void {
+    const { fail, failAt } = this.#options;
+    if (fail === null || failAt !== at || this.#failuresLeft <= 0) return;
+    this.#failuresLeft -= 1;
+    if (fatalCodes.includes(fail)) this.#loaded = null;
+    const nextStep = nextSteps[fail];
+    throw new TramontaneError(
+      fail,
+      messages[fail] ?? `The fake engine failed with ${fail}, as it was told to.`,
+      nextStep === undefined ? {} : { nextStep },
+    );
+  }
+
+  async loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
+    const { signal, onProgress } = options;
+    signal?.throwIfAborted();
+    this.#loaded = null;
+    const adapter = await this.getAdapter();
+    if (adapter === null) {
+      throw new TramontaneError('webgpu-unavailable', 'This browser offers no WebGPU.');
+    }
+    const { loadMs } = this.#options;
+    const byteLength = (source as { byteLength?: number }).byteLength ?? this.#options.byteLength;
+    const wasStored = this.#stored.has(source.id) || this.#options.stored;
+    const phases: [ProgressPhase, number, number][] = [
+      ...(wasStored ? [] : ([['download', 0.5, byteLength]] as [ProgressPhase, number, number][])),
+      ['read', 0.15, byteLength],
+      ['upload', 0.15, byteLength],
+      ['compile', 0.2, 34],
+    ];
+    for (const [phase, share, total] of phases) {
+      const durationMs = loadMs * share;
+      const steps = Math.max(1, Math.min(60, Math.round(durationMs / 25)));
+      for (let step = 0; step <= steps; step += 1) {
+        const fraction = step / steps;
+        onProgress?.({
+          phase,
+          bytes: Math.round(total * fraction),
+          totalBytes: total,
+          bytesPerSecond: phase === 'compile' || step === 0 ? 0 : (total / durationMs) * 1000,
+          etaMs: step === 0 ? null : durationMs * (1 - fraction),
+        });
+        if (phase === 'download' && fraction >= 0.6) this.#failIfDue('load');
+        if (step < steps) await delay(durationMs / steps, signal);
+      }
+    }
+    this.#failIfDue('load');
+    this.#stored.set(source.id, byteLength);
+    this.#loaded = {
+      id: source.id,
+      contextLength: options.contextLength ?? this.#options.contextLength,
+      defaultTemperature: 0.7,
+      vocabularySize: 49_152,
+      adapter,
+      memory: {
+        weightBytes: byteLength,
+        kvCacheBytes: 184_320_000,
+        activationBytes: 12_000_000,
+        totalBytes: byteLength + 196_320_000,
+      },
+      library: 'generated:f16,subgroups',
+    };
+    return this.#loaded;
+  }
+
+  async unloadModel(): Promise<void> {
+    this.#loaded = null;
+  }
+
+  getLoadedModel(): LoadedModel | null {
+    return this.#loaded;
+  }
+
+  async *streamChat(request: ChatRequest, options: CallOptions = {}): AsyncGenerator<ChatChunk> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const before = this.#queue;
+    let release = () => {};
+    this.#queue = new Promise((resolve) => {
+      release = resolve;
+    });
+    try {
+      await before;
+      signal?.throwIfAborted();
+      yield* this.#answer(request, signal);
+    } finally {
+      release();
+    }
+  }
+
+  async *#answer(request: ChatRequest, signal?: AbortSignal): AsyncGenerator<ChatChunk> {
+    const model = this.#loaded;
+    if (model === null) {
+      throw new TramontaneError('model-not-loaded', 'No model is loaded.', {
+        nextStep: 'Load a model first.',
+      });
+    }
+    const promptTokens = request.messages.reduce(
+      (sum, message) => sum + splitTokens(message.content).length + 4,
+      0,
+    );
+    if (promptTokens >= model.contextLength) {
+      throw new TramontaneError(
+        'context-exceeded',
+        `The conversation has ${promptTokens} tokens, and the model reads ${model.contextLength}.`,
+        { nextStep: 'Start a new chat, or shorten the message.' },
+      );
+    }
+    const { rate, prefillMs } = this.#options;
+    const startedAt = performance.now();
+    this.#answers += 1;
+    const identity = {
+      id: `fake-${this.#answers}`,
+      object: 'chat.completion.chunk' as const,
+      created: Math.floor(Date.now() / 1000),
+      model: model.id,
+    };
+    const format = request.response_format;
+    const text =
+      format === undefined || format.type === 'text'
+        ? fakeAnswer(request.messages, request.seed ?? this.#answers)
+        : fakeJson(format.type === 'json_schema' ? format.json_schema.schema : {}, this.#options.json);
+    const tokens = splitTokens(text);
+    const limit = Math.min(
+      tokens.length,
+      request.max_completion_tokens ?? request.max_tokens ?? Number.POSITIVE_INFINITY,
+      model.contextLength - promptTokens,
+    );
+    await delay(prefillMs, signal);
+    const firstTokenAt = performance.now();
+    let done = 0;
+    let finish: FinishReason = limit < tokens.length ? 'length' : 'stop';
+    for (; done < limit; done += 1) {
+      const dueAt = firstTokenAt + (done * 1000) / rate;
+      const waitMs = dueAt - performance.now();
+      if (waitMs > 0) {
+        try {
+          await delay(waitMs, signal);
+        } catch {
+          // An abort after the first token ends the answer; it does not throw.
+        }
+      }
+      if (signal?.aborted) {
+        finish = 'abort';
+        break;
+      }
+      if (done === Math.min(20, limit - 1)) this.#failIfDue('chat');
+      yield {
+        ...identity,
+        choices: [
+          {
+            index: 0,
+            delta: { ...(done === 0 ? { role: 'assistant' as const } : {}), content: tokens[done]! },
+            finish_reason: null,
+          },
+        ],
+      };
+    }
+    const now = performance.now();
+    const cached = Math.min(this.#previousTokens, promptTokens);
+    this.#previousTokens = promptTokens + done;
+    const usage: Usage = {
+      prompt_tokens: promptTokens,
+      completion_tokens: done,
+      total_tokens: promptTokens + done,
+      prompt_tokens_details: { cached_tokens: cached },
+    };
+    const timings: Timings = {
+      timeToFirstTokenMs: firstTokenAt - startedAt,
+      prefillTokens: promptTokens - cached,
+      prefillMs: firstTokenAt - startedAt,
+      decodeTokens: Math.max(0, done - 1),
+      decodeMs: now - firstTokenAt,
+      grammarMs: 0,
+    };
+    yield {
+      ...identity,
+      choices: [{ index: 0, delta: {}, finish_reason: finish }],
+      usage,
+      timings,
+      token_ids: tokens.slice(0, done).map((_, index) => index),
+    };
+  }
+
+  async completeChat(request: ChatRequest, options: CallOptions = {}): Promise<ChatCompletion> {
+    let content = '';
+    let last: ChatChunk | null = null;
+    for await (const chunk of this.streamChat(request, options)) {
+      content += chunk.choices[0]?.delta.content ?? '';
+      last = chunk;
+    }
+    return {
+      id: last!.id,
+      object: 'chat.completion',
+      created: last!.created,
+      model: last!.model,
+      choices: [
+        {
+          index: 0,
+          message: { role: 'assistant', content },
+          finish_reason: last!.choices[0]!.finish_reason!,
+        },
+      ],
+      usage: last!.usage!,
+      timings: last!.timings!,
+      token_ids: last!.token_ids!,
+    };
+  }
+
+  async score(_request: ScoreRequest): Promise<ScoreResult> {
+    throw new TramontaneError('engine-failed', 'The fake engine has no model to score with.', {
+      nextStep: 'Open the page without ?engine=fake.',
+    });
+  }
+
+  async tokenizeChat(conversation: readonly ChatMessage[]): Promise<number[]> {
+    return conversation.flatMap((message) => splitTokens(message.content).map((_, index) => index));
+  }
+
+  async deleteModel(id: string): Promise<void> {
+    this.#stored.delete(id);
+  }
+
+  async listStoredModels(): Promise<{ id: string; byteLength: number }[]> {
+    return [...this.#stored].map(([id, byteLength]) => ({ id, byteLength }));
+  }
+
+  async dispose(): Promise<void> {
+    this.#loaded = null;
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * Brings a model's files into the weight store: compares what is stored with what the model's folder lists, downloads
+ * what differs, checks length and SHA-256 of each shard before it is stored. Without a network a model that is stored
+ * whole is used as it is.
+ *
+ * A shard is stored under its name and hash. So an interrupted download goes on where it ended, and a new build of a
+ * model does not touch the files of the old one before it is there whole.
+ */
+import { delay } from '../base/abort.ts';
+import { errorMessage, isAbortError, isTramontaneError, TramontaneError } from '../base/errors.ts';
+import { ProgressMeter } from '../base/progress-meter.ts';
+import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../models/model-files.ts';
+import { estimateStorage, requestPersistence } from '../storage/quota.ts';
+import type { StoredFile, StoredModel, WeightStore } from '../storage/weight-store.ts';
+import type { ModelSource, Progress } from './api.ts';
+
+/** Name under which a prebuilt model library lies beside the weights. */
+export const LIBRARY_FILE = 'model-library.wasm';
+
+export interface FetchedModel {
+  config: unknown;
+  tensorCache: unknown;
+  /** Shards in their order. */
+  shards: StoredFile[];
+}
+
+export interface FetchModelOptions {
+  store: WeightStore;
+  /** Resolves relative URLs. */
+  baseUrl: string;
+  signal?: AbortSignal;
+  onProgress?: (progress: Progress) => void;
+}
+
+const ATTEMPTS = 4;
+const FIRST_RETRY_MS = 500;
+const PARALLEL_DOWNLOADS = 3;
+
+/**
+ * @throws TramontaneError `download-failed`, `shard-missing`, `shard-truncated`, `shard-altered`, `config-invalid`,
+ * `storage-quota`, `storage-failed`. What was stored before stays.
+ */
+export async function fetchModel(source: ModelSource, options: FetchModelOptions): Promise<FetchedModel> {
+  const { store, signal } = options;
+  const folder = new URL(source.url.endsWith('/') ? source.url : `${source.url}/`, options.baseUrl);
+  const stored = await store.readModel(source.id);
+  const description = await readDescription(source, folder, stored, options);
+  const config = await parseJson(description.files, CONFIG_FILE);
+  const tensorCache = await parseJson(description.files, TENSOR_CACHE_FILE);
+  const shards = listShards(tensorCache);
+
+  const missing: StoredFile[] = [];
+  for (const shard of shards) {
+    const blob = await store.readFile(source.id, storedName(shard));
+    if (blob?.size !== shard.byteLength) missing.push(shard);
+  }
+  if (missing.length > 0 && description.offline) {
+    throw new TramontaneError(
+      'shard-missing',
+      `${missing.length} of ${shards.length} weight files are not stored here.`,
+      {
+        nextStep: 'Connect to the network and load the model again; what is stored is kept.',
+        data: { missing: missing.map((shard) => shard.name) },
+      },
+    );
+  }
+
+  if (missing.length > 0) {
+    await requireRoom(missing);
+    await downloadShards(source, folder, shards, missing, options);
+  }
+  if (!description.offline) {
+    for (const [name, contents] of description.files) await store.writeFile(source.id, name, contents);
+    const manifest: StoredModel = {
+      version: 1,
+      id: source.id,
+      url: folder.href,
+      files: shards,
+      storedAt: Date.now(),
+    };
+    await store.writeModel(manifest);
+    const names = new Set([...description.files.keys(), ...shards.map(storedName)]);
+    const stale = (await store.listFiles(source.id)).filter((name) => !names.has(name));
+    if (stale.length > 0) await store.deleteFiles(source.id, stale);
+  }
+  signal?.throwIfAborted();
+  return { config, tensorCache, shards };
+}
+
+/** The name under which a shard lies in the weight store. */
+export function storedName(shard: StoredFile): string {
+  return shard.sha256 === null ? shard.name : `${shard.name}.${shard.sha256.slice(0, 16)}`;
+}
+
+interface Description {
+  files: ReadonlyMap<string, Blob>;
+  /** True if the files come from the store because the model's folder could not be reached. */
+  offline: boolean;
+}
+
+/** The small files: from the folder, which may have changed; from the store where it cannot be reached. */
+async function readDescription(
+  source: ModelSource,
+  folder: URL,
+  stored: StoredModel | null,
+  options: FetchModelOptions,
+): Promise<Description> {
+  const urls = new Map(
+    [CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE].map((name) => [name, new URL(name, folder)]),
+  );
+  if (source.modelLibUrl !== undefined) urls.set(LIBRARY_FILE, new URL(source.modelLibUrl, options.baseUrl));
+  try {
+    const files = await Promise.all(
+      Array.from(urls, async ([name, url]): Promise<[string, Blob]> => {
+        const response = await fetchFile(url, options.signal, { cache: 'no-cache' });
+        return [name, await response.blob()];
+      }),
+    );
+    return { files: new Map(files), offline: false };
+  } catch (error) {
+    if (stored === null || !isTramontaneError(error)) throw error;
+    const files = new Map<string, Blob>();
+    for (const name of urls.keys()) {
+      const blob = await options.store.readFile(source.id, name);
+      if (blob === null) throw error;
+      files.set(name, blob);
+    }
+    return { files, offline: true };
+  }
+}
+
+async function downloadShards(
+  source: ModelSource,
+  folder: URL,
+  shards: readonly StoredFile[],
+  missing: readonly StoredFile[],
+  options: FetchModelOptions,
+): Promise<void> {
+  const total = sumBytes(shards);
+  const meter = new ProgressMeter(total, total - sumBytes(missing));
+  const report = (byteLength: number) =>
+    options.onProgress?.({ phase: 'download', ...meter.add(byteLength) });
+  report(0);
+  // One failed download stops the others.
+  const failure = new AbortController();
+  const signal =
+    options.signal === undefined ? failure.signal : AbortSignal.any([options.signal, failure.signal]);
+  const queue = [...missing];
+  const work = async () => {
+    for (let shard = queue.shift(); shard !== undefined; shard = queue.shift()) {
+      const bytes = await downloadShard(new URL(shard.name, folder), shard, signal, report);
+      await options.store.writeFile(source.id, storedName(shard), new Blob([bytes]));
+    }
+  };
+  const workers = Array.from({ length: PARALLEL_DOWNLOADS }, () =>
+    work().catch((error) => {
+      failure.abort(error);
+      throw error;
+    }),
+  );
+  const results = await Promise.allSettled(workers);
+  options.signal?.throwIfAborted();
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failure.signal.reason;
+}
+
+async function downloadShard(
+  url: URL,
+  shard: StoredFile,
+  signal: AbortSignal,
+  report: (byteLength: number) => void,
+): Promise<Uint8Array<ArrayBuffer>> {
+  for (let attempt = 1; ; attempt++) {
+    let received = 0;
+    try {
+      // A second attempt must not be answered from an HTTP cache that holds the bad bytes.
+      const response = await fetchFile(
+        url,
+        signal,
+        attempt === 1 ? {} : { cache: 'reload' },
+        'shard-missing',
+      );
+      const bytes = new Uint8Array(shard.byteLength);
+      const reader = response.body?.getReader();
+      for (
+        let chunk = await reader?.read();
+        chunk !== undefined && !chunk.done;
+        chunk = await reader?.read()
+      ) {
+        if (received + chunk.value.byteLength > shard.byteLength) {
+          await reader?.cancel();
+          throw alteredError(shard, `is longer than the ${shard.byteLength} bytes it should have`);
+        }
+        bytes.set(chunk.value, received);
+        received += chunk.value.byteLength;
+        report(chunk.value.byteLength);
+      }
+      if (received < shard.byteLength) {
+        throw new TramontaneError(
+          'shard-truncated',
+          `${shard.name} ended after ${received} of ${shard.byteLength} bytes.`,
+          {
+            nextStep: 'Load the model again; complete files are kept.',
+            data: { file: shard.name, received },
+          },
+        );
+      }
+      if (shard.sha256 !== null && (await sha256Hex(bytes)) !== shard.sha256) {
+        throw alteredError(shard, 'does not have the SHA-256 that the model lists');
+      }
+      return bytes;
+    } catch (error) {
+      report(-received);
+      signal.throwIfAborted();
+      const final = isTramontaneError(error) && error.code === 'shard-missing';
+      if (attempt === ATTEMPTS || final) throw error;
+      const backoff = FIRST_RETRY_MS * 2 ** (attempt - 1);
+      await delay(backoff * (0.5 + Math.random()), signal);
+    }
+  }
+}
+
+function alteredError(shard: StoredFile, what: string): TramontaneError {
+  return new TramontaneError('shard-altered', `${shard.name} ${what}.`, {
+    nextStep: 'Load the model again. If it persists, the files on the server do not belong together.',
+    data: { file: shard.name },
+  });
+}
+
+async function fetchFile(
+  url: URL,
+  signal: AbortSignal | undefined,
+  init: RequestInit,
+  missingCode: 'download-failed' | 'shard-missing' = 'download-failed',
+): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, { ...init, ...(signal === undefined ? {} : { signal }) });
+  } catch (error) {
+    if (signal?.aborted || isAbortError(error)) throw error;
+    throw new TramontaneError('download-failed', `Cannot reach ${url.href}: ${errorMessage(error)}`, {
+      nextStep: 'Check the network connection and load the model again; what is stored is kept.',
+      data: { url: url.href },
+      cause: error,
+    });
+  }
+  if (!response.ok) {
+    const code = response.status === 404 || response.status === 410 ? missingCode : 'download-failed';
+    throw new TramontaneError(code, `${url.href} answered ${response.status} ${response.statusText}.`, {
+      nextStep: 'Check the address of the model, and load it again.',
+      data: { url: url.href, status: response.status },
+    });
+  }
+  return response;
+}
+
+async function requireRoom(missing: readonly StoredFile[]): Promise<void> {
+  const needed = sumBytes(missing);
+  const estimate = await estimateStorage();
+  if (estimate !== null && estimate.quotaBytes - estimate.usedBytes < needed) {
+    const free = Math.max(0, estimate.quotaBytes - estimate.usedBytes);
+    throw new TramontaneError(
+      'storage-quota',
+      `The model needs ${needed} bytes; the browser has room for ${free}.`,
+      {
+        nextStep: 'Free disk space, or delete a stored model.',
+        data: { needed, free },
+      },
+    );
+  }
+  await requestPersistence();
+}
+
+/** The shard list of a tensor-cache.json, ours or MLC's. @throws TramontaneError `config-invalid` */
+function listShards(tensorCache: unknown): StoredFile[] {
+  const records = (tensorCache as { records?: unknown } | null)?.records;
+  if (!Array.isArray(records) || records.length === 0) throw invalid('records', 'a list of shards', records);
+  return records.map((record: { dataPath?: unknown; nbytes?: unknown; sha256?: unknown } | null, i) => {
+    const { dataPath, nbytes, sha256 } = record ?? {};
+    if (typeof dataPath !== 'string' || !/^[\w.-]+$/.test(dataPath)) {
+      throw invalid(`records[${i}].dataPath`, 'a plain file name', dataPath);
+    }
+    if (!Number.isSafeInteger(nbytes) || (nbytes as number) <= 0) {
+      throw invalid(`records[${i}].nbytes`, 'a positive number of bytes', nbytes);
+    }
+    if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
+      throw invalid(`records[${i}].sha256`, '64 hex digits', sha256);
+    }
+    return { name: dataPath, byteLength: nbytes as number, sha256: sha256 ?? null };
+  });
+}
+
+function invalid(field: string, expected: string, found: unknown): TramontaneError {
+  return new TramontaneError(
+    'config-invalid',
+    `${TENSOR_CACHE_FILE}: ${field} should be ${expected}, found ${JSON.stringify(found) ?? 'nothing'}.`,
+    { nextStep: 'Import the model again.', data: { file: TENSOR_CACHE_FILE, field } },
+  );
+}
+
+async function parseJson(files: ReadonlyMap<string, Blob>, file: string): Promise<unknown> {
+  try {
+    return JSON.parse((await files.get(file)?.text()) ?? '');
+  } catch (error) {
+    throw new TramontaneError('config-invalid', `${file} is not JSON: ${errorMessage(error)}`, {
+      nextStep: 'Check the address of the model, or import it again.',
+      data: { file },
+      cause: error,
+    });
+  }
+}
+
+async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function sumBytes(files: readonly StoredFile[]): number {
+  return files.reduce((sum, file) => sum + file.byteLength, 0);
+}

@@ -1,0 +1,694 @@
+/**
+ * The engine on unmodified WebLLM: loads a model from the weight store with a library generated for this device (or a
+ * prebuilt one), renders prompts, and streams answers. Runs in a worker, or in Node on Dawn.
+ */
+import type * as WebLlm from '@mlc-ai/web-llm';
+import { hidePrivateForms } from '../base/control-text.ts';
+import { errorMessage, isTramontaneError, TramontaneError } from '../base/errors.ts';
+import { ProgressMeter } from '../base/progress-meter.ts';
+import type { GpuCaps } from '../modellib/gpu-caps.ts';
+import { encodeSamplingExtras } from '../modellib/kernels/sampling/sampling.plan.ts';
+import type { LibrarySpec } from '../modellib/library-spec.ts';
+import { link } from '../modellib/link.ts';
+import { type LibraryPlan, lower } from '../modellib/lower.ts';
+import { renderConversation } from '../models/chat-template.ts';
+import {
+  CONFIG_FILE,
+  type ModelFiles,
+  parseModelFiles,
+  TENSOR_CACHE_FILE,
+  TOKENIZER_FILE,
+} from '../models/model-files.ts';
+import type { StoredFile, WeightStore } from '../storage/weight-store.ts';
+import { readAdapter, requireCaps } from './adapter-report.ts';
+import type {
+  AdapterReport,
+  CallOptions,
+  ChatChunk,
+  ChatCompletion,
+  ChatMessage,
+  ChatRequest,
+  Engine,
+  FinishReason,
+  LoadCallOptions,
+  LoadedModel,
+  LoadOptions,
+  ModelSource,
+  Progress,
+  ScoreRequest,
+  ScoreResult,
+  TokenLogprob,
+  Usage,
+} from './api.ts';
+import { checkChatRequest, grammarSchema, hashSeed, stopStrings } from './chat-request.ts';
+import { type FetchedModel, fetchModel, LIBRARY_FILE, storedName } from './fetch-model.ts';
+import { RequestQueue } from './request-queue.ts';
+import { scoreTokens } from './score.ts';
+import { checkTokenizer } from './tokenizer-check.ts';
+import {
+  type LibraryCounters,
+  type PrefillReport,
+  WebLlmAdapter,
+  withDeviceCapture,
+} from './webllm-adapter.ts';
+import { createWeightCaches } from './weight-cache.ts';
+
+export interface WebLlmEngineOptions {
+  store: WeightStore;
+  /** Resolves relative model URLs; the page's own address. */
+  baseUrl: string;
+}
+
+/** A model as loaded: everything that lives and dies with it. */
+interface Session {
+  model: LoadedModel;
+  engine: WebLlm.MLCEngine;
+  adapter: WebLlmAdapter;
+  /** Null for a model that brings no template of ours: WebLLM then renders prompts by its own. */
+  chat: ModelFiles['chat'] | null;
+  generated: boolean;
+  /** Set once the GPU device is gone. */
+  lost: TramontaneError | null;
+}
+
+/** What WebLLM believes our models' addresses to be. Never fetched: every request is answered from the store. */
+const STORE_URL = 'https://weights.invalid/';
+
+/** Chunks short enough for a slow device to notice an abort within a second or two. */
+const PREFILL_CHUNK_GPU = 256;
+const PREFILL_CHUNK_SOFTWARE = 64;
+
+export class WebLlmEngine implements Engine {
+  readonly #options: WebLlmEngineOptions;
+  readonly #queue = new RequestQueue();
+  #session: Session | null = null;
+  /** Why there is no session, where one was lost. */
+  #lost: TramontaneError | null = null;
+
+  constructor(options: WebLlmEngineOptions) {
+    this.#options = options;
+  }
+
+  getAdapter(): Promise<AdapterReport | null> {
+    return readAdapter();
+  }
+
+  getLoadedModel(): LoadedModel | null {
+    return this.#session?.model ?? null;
+  }
+
+  async loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
+    const release = await this.#queue.acquire(options.signal);
+    try {
+      const report = await readAdapter();
+      // Before anything is downloaded.
+      const caps = requireCaps(report, options.disable);
+      await this.#unload();
+      const files = await fetchModel(source, {
+        store: this.#options.store,
+        baseUrl: this.#options.baseUrl,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+        ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+      });
+      this.#session = await this.#start(source, files, report as AdapterReport, caps, options);
+      this.#lost = null;
+      return this.#session.model;
+    } finally {
+      release();
+    }
+  }
+
+  async unloadModel(): Promise<void> {
+    const release = await this.#queue.acquire();
+    try {
+      await this.#unload();
+    } finally {
+      release();
+    }
+  }
+
+  async *streamChat(
+    request: ChatRequest,
+    options: CallOptions = {},
+  ): AsyncGenerator<ChatChunk, void, undefined> {
+    const release = await this.#queue.acquire(options.signal);
+    try {
+      yield* this.#answer(this.#requireSession(), request, options.signal ?? null);
+    } finally {
+      release();
+    }
+  }
+
+  async completeChat(request: ChatRequest, options: CallOptions = {}): Promise<ChatCompletion> {
+    return collect(this.streamChat(request, options));
+  }
+
+  async score(request: ScoreRequest, options: CallOptions = {}): Promise<ScoreResult> {
+    const release = await this.#queue.acquire(options.signal);
+    try {
+      const session = this.#requireSession();
+      const { adapter, model } = session;
+      const tokens =
+        'tokens' in request.input ? [...request.input.tokens] : adapter.encode(request.input.text);
+      try {
+        const result = await scoreTokens(adapter, tokens, request, options.signal ?? null);
+        return { model: model.id, adapter: model.adapter, ...result };
+      } catch (error) {
+        throw this.#explain(session, error, options.signal ?? null);
+      } finally {
+        if (session.lost === null) adapter.resetChat();
+      }
+    } finally {
+      release();
+    }
+  }
+
+  async tokenizeChat(messages: readonly ChatMessage[]): Promise<number[]> {
+    const { chat, adapter } = this.#requireSession();
+    if (chat === null) {
+      throw new TramontaneError(
+        'template-unsupported',
+        "This model's template is rendered by WebLLM alone.",
+        {
+          nextStep: 'Import the model from GGUF.',
+        },
+      );
+    }
+    return renderConversation(chat.template, messages, chat.controlTokens).flatMap((turn) =>
+      adapter.encode(turn.text),
+    );
+  }
+
+  async deleteModel(id: string): Promise<void> {
+    await this.#options.store.deleteModel(id);
+  }
+
+  async listStoredModels(): Promise<{ id: string; byteLength: number }[]> {
+    const models = await this.#options.store.listModels();
+    return models.map(({ id, files }) => ({
+      id,
+      byteLength: files.reduce((sum, file) => sum + file.byteLength, 0),
+    }));
+  }
+
+  async dispose(): Promise<void> {
+    await this.#unload();
+  }
+
+  /** For tests and the benchmark: counters of the model library in use. */
+  readCounters(): LibraryCounters {
+    return this.#requireSession().adapter.readCounters();
+  }
+
+  /** For tests: the GPU device in use, to lose it. */
+  get gpuDevice(): GPUDevice {
+    return this.#requireSession().adapter.gpuDevice;
+  }
+
+  #requireSession(): Session {
+    if (this.#session === null) {
+      throw (
+        this.#lost ??
+        new TramontaneError('model-not-loaded', 'No model is loaded.', { nextStep: 'Load a model first.' })
+      );
+    }
+    if (this.#session.lost !== null) throw this.#session.lost;
+    return this.#session;
+  }
+
+  async #unload(): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    this.#lost = null;
+    // WebLLM has unloaded itself already where the device was lost.
+    if (session !== null && session.lost === null) await session.engine.unload();
+  }
+
+  async #start(
+    source: ModelSource,
+    files: FetchedModel,
+    report: AdapterReport,
+    caps: GpuCaps,
+    options: LoadOptions & LoadCallOptions,
+  ): Promise<Session> {
+    const { signal, onProgress } = options;
+    const generated = source.modelLibUrl === undefined;
+    const readFile = (name: string) => this.#readFile(source, files.shards, name);
+    checkTokenizer(new TextDecoder().decode(await readFile(TOKENIZER_FILE)));
+
+    // A model imported by us brings our description; a prebuilt WebLLM model may not.
+    const parsed =
+      generated || isOurs(files.config) ? parseModelFiles(files.config, files.tensorCache) : null;
+    const overrides: Record<string, unknown> = {};
+    if (options.contextLength !== undefined) overrides.context_window_size = options.contextLength;
+    if (parsed !== null) overrides.conv_template = plainTemplate(parsed.description.stopTokenIds);
+    let plan: LibraryPlan | null = null;
+    let wasm: BlobPart;
+    if (generated && parsed !== null) {
+      plan = lower(parsed.description, caps, {
+        contextLength: options.contextLength ?? parsed.chat.contextLength,
+        prefillChunkLength:
+          options.prefillChunkLength ?? (report.isSoftware ? PREFILL_CHUNK_SOFTWARE : PREFILL_CHUNK_GPU),
+      });
+      wasm = link(plan.spec);
+    } else {
+      wasm = await readFile(LIBRARY_FILE);
+    }
+    const libraryUrl = URL.createObjectURL(new Blob([wasm], { type: 'application/wasm' }));
+
+    const webllm = await import('@mlc-ai/web-llm');
+    const baseUrl = `${STORE_URL}${encodeURIComponent(source.id)}/resolve/main/`;
+    const totalBytes = files.shards.reduce((sum, shard) => sum + shard.byteLength, 0);
+    const upload = new ProgressMeter(totalBytes);
+    const shardNames = files.shards.map((shard) => shard.name);
+    const kernelCount = plan === null ? 1 : countKernels(plan.spec);
+
+    const engine = new webllm.MLCEngine({
+      logLevel: 'SILENT',
+      appConfig: {
+        cacheBackend: 'cache',
+        model_list: [
+          {
+            model: baseUrl,
+            model_id: source.id,
+            model_lib: libraryUrl,
+          },
+        ],
+      },
+      initProgressCallback: ({ progress, text }) => {
+        if (!/shader modules/.test(text)) return;
+        const compile: Progress = {
+          phase: 'compile',
+          bytes: Math.round(progress * kernelCount),
+          totalBytes: kernelCount,
+          bytesPerSecond: 0,
+          etaMs: null,
+        };
+        onProgress?.(compile);
+      },
+    });
+
+    let device: GPUDevice | null = null;
+    const failure: { lost: GPUDeviceLostInfo | null; invalid: string | null } = { lost: null, invalid: null };
+    const session: { current: Session | null } = { current: null };
+    const restoreCaches = replaceGlobalCaches(
+      createWeightCaches({
+        baseUrl,
+        fileNames: [CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE, ...shardNames],
+        shardNames,
+        readFile: async (name) => {
+          signal?.throwIfAborted();
+          return readFile(name);
+        },
+        onShard: (byteLength) => onProgress?.({ phase: 'upload', ...upload.add(byteLength) }),
+      }),
+    );
+    try {
+      await withDeviceCapture(
+        (created) => {
+          device = created;
+          created.addEventListener('uncapturederror', (event) => {
+            failure.invalid ??= (event as GPUUncapturedErrorEvent).error.message;
+          });
+          created.lost.then((info) => {
+            failure.lost = info;
+            if (session.current !== null) this.#loseDevice(session.current, info);
+          });
+        },
+        () => engine.reload(source.id, overrides as WebLlm.ChatOptions),
+      );
+      signal?.throwIfAborted();
+      if (failure.invalid !== null) throw new Error(failure.invalid);
+      const adapter = new WebLlmAdapter(engine, source.id, plan?.spec.scoreChunkLength ?? 0);
+      const model: LoadedModel = {
+        id: source.id,
+        contextLength: adapter.contextLength,
+        defaultTemperature: readTemperature(files.config),
+        vocabularySize: adapter.vocabularySize,
+        adapter: report,
+        memory:
+          plan === null
+            ? null
+            : {
+                weightBytes: plan.weightBytes,
+                kvCacheBytes: plan.kvCacheBytes,
+                activationBytes: plan.activationBytes,
+                totalBytes: plan.weightBytes + plan.kvCacheBytes + plan.activationBytes,
+              },
+        library: generated ? libraryLabel(caps) : 'prebuilt',
+      };
+      session.current = { model, engine, adapter, chat: parsed?.chat ?? null, generated, lost: null };
+      return session.current;
+    } catch (error) {
+      await engine.unload().catch(() => undefined);
+      (device as GPUDevice | null)?.destroy();
+      signal?.throwIfAborted();
+      throw explainLoadFailure(error, failure);
+    } finally {
+      restoreCaches();
+      URL.revokeObjectURL(libraryUrl);
+    }
+  }
+
+  async #readFile(source: ModelSource, shards: readonly StoredFile[], name: string): Promise<ArrayBuffer> {
+    const shard = shards.find((candidate) => candidate.name === name);
+    const blob = await this.#options.store.readFile(
+      source.id,
+      shard === undefined ? name : storedName(shard),
+    );
+    if (blob === null) {
+      throw new TramontaneError('shard-missing', `${name} is no longer in the weight store.`, {
+        nextStep: 'Load the model again with the network connected: only what is missing is downloaded.',
+        data: { file: name },
+      });
+    }
+    if (shard !== undefined && blob.size !== shard.byteLength) {
+      throw new TramontaneError(
+        'shard-truncated',
+        `${name} holds ${blob.size} of ${shard.byteLength} bytes.`,
+        {
+          nextStep: 'Load the model again with the network connected: only what is missing is downloaded.',
+          data: { file: name },
+        },
+      );
+    }
+    return blob.arrayBuffer();
+  }
+
+  #loseDevice(session: Session, info: GPUDeviceLostInfo): void {
+    if (this.#session !== session) return;
+    session.lost = new TramontaneError('device-lost', `The GPU was lost: ${info.message || info.reason}.`, {
+      nextStep:
+        'Load the model again. If it happens repeatedly, choose a smaller context or a smaller model.',
+    });
+  }
+
+  /** Turns what a request threw into what its caller should see. */
+  #explain(session: Session, error: unknown, signal: AbortSignal | null): unknown {
+    if (session.lost !== null) {
+      session.lost.cause ??= error;
+      this.#session = null;
+      this.#lost = session.lost;
+      return session.lost;
+    }
+    if (signal?.aborted || isTramontaneError(error)) return error;
+    const name = error instanceof Error ? error.name : '';
+    if (/GrammarMatcherInit/.test(name) || /GrammarMatcherInit|schema/i.test(errorMessage(error))) {
+      return new TramontaneError('schema-invalid', `The schema cannot be compiled: ${errorMessage(error)}`, {
+        nextStep: 'Simplify the schema.',
+        cause: error,
+      });
+    }
+    return new TramontaneError('engine-failed', `WebLLM failed: ${errorMessage(error)}`, {
+      nextStep: 'Load the model again.',
+      cause: error,
+    });
+  }
+
+  async *#answer(
+    session: Session,
+    request: ChatRequest,
+    signal: AbortSignal | null,
+  ): AsyncGenerator<ChatChunk, void, undefined> {
+    const { adapter, engine, model } = session;
+    checkChatRequest(request, model.vocabularySize, session.generated);
+    const schema = request.response_format === undefined ? null : grammarSchema(request.response_format);
+    const messages = this.#renderMessages(session, request);
+
+    const prefill: { report: PrefillReport | null } = { report: null };
+    const interrupt = () => void engine.interruptGenerate();
+    signal?.addEventListener('abort', interrupt, { once: true });
+    adapter.watch(signal, (report) => {
+      prefill.report = report;
+    });
+    let finished = false;
+    try {
+      const stream = await engine.chat.completions.create({
+        ...samplingOptions(request, model, session.generated),
+        messages,
+        stream: true,
+        stream_options: { include_usage: true },
+        ...(schema === null ? {} : { response_format: { type: 'json_object', schema } }),
+      } as WebLlm.ChatCompletionRequestStreaming);
+      let finish: FinishReason = 'stop';
+      let head: Pick<ChatChunk, 'id' | 'object' | 'created' | 'model'> | null = null;
+      for await (const chunk of stream) {
+        head ??= { id: chunk.id, object: 'chat.completion.chunk', created: chunk.created, model: model.id };
+        if (chunk.usage !== undefined && chunk.usage !== null) {
+          finished = true;
+          const cut = finish === 'stop' && adapter.wasCutAtStopString();
+          yield finalChunk(head, finish, chunk.usage, prefill.report, adapter.outputTokens, request);
+          // The KV cache then holds more than the conversation will say.
+          if (cut) adapter.resetChat();
+          continue;
+        }
+        const choice = chunk.choices[0];
+        if (choice === undefined) continue;
+        if (choice.finish_reason !== null) {
+          finish = choice.finish_reason as FinishReason;
+          continue;
+        }
+        const content = hidePrivateForms(choice.delta.content ?? '');
+        const logprobs = request.logprobs === true ? readLogprobs(choice.logprobs, request) : null;
+        if (content === '' && logprobs === null) continue;
+        yield {
+          ...head,
+          choices: [
+            {
+              index: 0,
+              delta: { role: 'assistant', content },
+              finish_reason: null,
+              ...(logprobs === null ? {} : { logprobs: { content: logprobs } }),
+            },
+          ],
+        };
+      }
+    } catch (error) {
+      throw this.#explain(session, error, signal);
+    } finally {
+      signal?.removeEventListener('abort', interrupt);
+      adapter.watch(null, null);
+      if (!finished && session.lost === null) adapter.resetChat();
+    }
+  }
+
+  /** Messages as WebLLM gets them: whole turns, already rendered. @throws TramontaneError `context-exceeded` */
+  #renderMessages(
+    session: Session,
+    request: ChatRequest,
+  ): { role: 'user' | 'assistant' | 'system'; content: string }[] {
+    const { chat, adapter, model } = session;
+    if (chat === null) {
+      return request.messages.map(({ role, content }) => ({ role: role as 'user', content }));
+    }
+    const turns = renderConversation(chat.template, request.messages, chat.controlTokens);
+    const length = turns.reduce((sum, turn) => sum + adapter.encode(turn.text).length, 0);
+    if (length >= model.contextLength) {
+      throw new TramontaneError(
+        'context-exceeded',
+        `The conversation is ${length} tokens long; this model is loaded with room for ${model.contextLength}.`,
+        {
+          nextStep: 'Begin a new chat, shorten the message, or load the model with a larger context.',
+          data: { length, contextLength: model.contextLength },
+        },
+      );
+    }
+    return turns.map(({ role, text }) => ({ role, content: text }));
+  }
+}
+
+function samplingOptions(
+  request: ChatRequest,
+  model: LoadedModel,
+  generated: boolean,
+): Record<string, unknown> {
+  const extras = generated
+    ? encodeSamplingExtras({
+        topK: request.top_k ?? 0,
+        minP: request.min_p ?? 0,
+        vocabularySize: model.vocabularySize,
+      })
+    : {};
+  const bias = { ...request.logit_bias, ...extras };
+  const stop = stopStrings(request);
+  const options: Record<string, unknown> = {
+    temperature: request.temperature ?? model.defaultTemperature,
+    top_p: request.top_p ?? 1,
+    frequency_penalty: request.frequency_penalty,
+    presence_penalty: request.presence_penalty,
+    repetition_penalty: request.repetition_penalty,
+    max_tokens: request.max_completion_tokens ?? request.max_tokens,
+    logit_bias: Object.keys(bias).length > 0 ? bias : undefined,
+    stop: stop.length > 0 ? [...stop] : undefined,
+    seed: request.seed === undefined ? undefined : hashSeed(request.seed),
+    logprobs: request.logprobs,
+    // WebLLM keeps log-probabilities only where alternatives are asked for.
+    top_logprobs: request.logprobs === true ? Math.max(1, request.top_logprobs ?? 0) : undefined,
+  };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function readLogprobs(logprobs: unknown, request: ChatRequest): TokenLogprob[] {
+  const content = (logprobs as { content?: TokenLogprob[] } | null | undefined)?.content ?? [];
+  return content.map((entry) => ({
+    token: hidePrivateForms(entry.token),
+    logprob: entry.logprob,
+    top_logprobs: entry.top_logprobs
+      .slice(0, request.top_logprobs ?? 0)
+      .map(({ token, logprob }) => ({ token: hidePrivateForms(token), logprob })),
+  }));
+}
+
+function finalChunk(
+  head: Pick<ChatChunk, 'id' | 'object' | 'created' | 'model'>,
+  finish: FinishReason,
+  usage: WebLlm.CompletionUsage,
+  prefill: PrefillReport | null,
+  outputTokens: readonly number[],
+  request: ChatRequest,
+): ChatChunk {
+  const extra = usage.extra as unknown as Record<string, number>;
+  const promptTokens = prefill?.contextTokens.length ?? usage.prompt_tokens;
+  const counted: Usage = {
+    prompt_tokens: promptTokens,
+    completion_tokens: usage.completion_tokens,
+    total_tokens: promptTokens + usage.completion_tokens,
+    prompt_tokens_details: { cached_tokens: prefill?.cachedTokens ?? 0 },
+  };
+  // The first token comes with the prefill, so decode steps are one fewer than tokens.
+  const decodeTokens = Math.max(0, usage.completion_tokens - 1);
+  const prefillMs = (extra.time_to_first_token_s ?? 0) * 1000;
+  return {
+    ...head,
+    choices: [{ index: 0, delta: {}, finish_reason: finish }],
+    usage: counted,
+    timings: {
+      timeToFirstTokenMs: prefillMs,
+      prefillTokens: usage.prompt_tokens,
+      prefillMs,
+      decodeTokens,
+      decodeMs: (extra.time_per_output_token_s ?? 0) * decodeTokens * 1000,
+      grammarMs:
+        ((extra.grammar_init_s ?? 0) + (extra.grammar_per_token_s ?? 0) * usage.completion_tokens) * 1000,
+    },
+    token_ids: [...outputTokens],
+    ...(request.return_token_ids === true && prefill !== null
+      ? { prompt_token_ids: [...prefill.contextTokens] }
+      : {}),
+  };
+}
+
+/** Collects a stream into one completion. @throws TramontaneError `engine-failed` for a stream without an end */
+export async function collect(stream: AsyncIterable<ChatChunk>): Promise<ChatCompletion> {
+  let text = '';
+  const logprobs: TokenLogprob[] = [];
+  for await (const chunk of stream) {
+    const choice = chunk.choices[0];
+    text += choice?.delta.content ?? '';
+    logprobs.push(...(choice?.logprobs?.content ?? []));
+    if (chunk.usage === undefined || chunk.timings === undefined || choice?.finish_reason == null) continue;
+    return {
+      id: chunk.id,
+      object: 'chat.completion',
+      created: chunk.created,
+      model: chunk.model,
+      choices: [
+        {
+          index: 0,
+          message: { role: 'assistant', content: text },
+          finish_reason: choice.finish_reason,
+          ...(logprobs.length > 0 ? { logprobs: { content: logprobs } } : {}),
+        },
+      ],
+      usage: chunk.usage,
+      timings: chunk.timings,
+      token_ids: chunk.token_ids ?? [],
+      ...(chunk.prompt_token_ids === undefined ? {} : { prompt_token_ids: chunk.prompt_token_ids }),
+    };
+  }
+  throw new TramontaneError('engine-failed', 'The answer ended without its last chunk.');
+}
+
+/** A conversation template that adds nothing: turns come rendered. */
+function plainTemplate(stopTokenIds: readonly number[]): Record<string, unknown> {
+  return {
+    name: 'tramontane',
+    system_template: '{system_message}',
+    system_message: '',
+    render_empty_system_message: false,
+    roles: { user: '', assistant: '', tool: '' },
+    seps: [''],
+    role_content_sep: '',
+    role_empty_sep: '',
+    stop_str: [],
+    stop_token_ids: [...stopTokenIds],
+    add_role_after_system_message: true,
+  };
+}
+
+function isOurs(config: unknown): boolean {
+  return (config as { tramontane?: unknown } | null)?.tramontane !== undefined;
+}
+
+function readTemperature(config: unknown): number {
+  const value = (config as { temperature?: unknown } | null)?.temperature;
+  return typeof value === 'number' && value >= 0 ? value : 1;
+}
+
+function libraryLabel(caps: { shaderF16: boolean; subgroups: boolean }): string {
+  return `generated:${caps.shaderF16 ? 'f16' : 'f32'}${caps.subgroups ? ',subgroups' : ''}`;
+}
+
+function countKernels({ programs }: LibrarySpec): number {
+  const steps = [
+    ...programs.embed,
+    ...programs.decode,
+    ...[...programs.prefill, ...programs.score].flatMap((variant) => variant.steps),
+    ...programs.applyBitmask,
+    ...programs.applyLogitBias,
+    ...programs.applyPenalty,
+    ...programs.softmax,
+    ...programs.sample,
+  ];
+  return new Set(steps.map((step) => step.kernel.name)).size;
+}
+
+/** WebLLM reads models through `globalThis.caches`. @returns a function that puts back what was there. */
+function replaceGlobalCaches(caches: Pick<CacheStorage, 'open'>): () => void {
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'caches');
+  Object.defineProperty(globalThis, 'caches', { value: caches, configurable: true, writable: true });
+  return () => {
+    if (before === undefined) Reflect.deleteProperty(globalThis, 'caches');
+    else Object.defineProperty(globalThis, 'caches', before);
+  };
+}
+
+function explainLoadFailure(
+  error: unknown,
+  failure: { lost: GPUDeviceLostInfo | null; invalid: string | null },
+): TramontaneError {
+  if (isTramontaneError(error)) return error;
+  const message = errorMessage(error);
+  if (failure.lost !== null || /DeviceLost/.test(error instanceof Error ? error.name : '')) {
+    return new TramontaneError('out-of-memory', `The GPU gave up while the model was loading: ${message}`, {
+      nextStep: 'Close other programs that use the GPU, or choose a smaller context or a smaller model.',
+      cause: error,
+    });
+  }
+  if (/shader|pipeline|WGSL/i.test(message)) {
+    return new TramontaneError('shader-invalid', `The GPU driver refuses a kernel: ${message}`, {
+      nextStep: 'Update the browser and the graphics driver, and report this with the text above.',
+      cause: error,
+    });
+  }
+  if (/tokenizer/i.test(message)) {
+    return new TramontaneError('tokenizer-invalid', `The tokenizer cannot be read: ${message}`, {
+      nextStep: 'Import the model again.',
+      cause: error,
+    });
+  }
+  return new TramontaneError('engine-failed', `WebLLM could not load the model: ${message}`, {
+    nextStep: 'Load the model again.',
+    cause: error,
+  });
+}

@@ -1,0 +1,104 @@
+/**
+ * Builds public/models/: imports the models that are committed as GGUF under models/, and lists them in models.json.
+ * Does nothing where neither the model nor the importer has changed.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import type { ModelCard } from '../src/engine/api.ts';
+import type { ByteSource } from '../src/formats/byte-source.ts';
+import { openJoinedFileSource } from './lib/file-source.ts';
+import { importToFolder, STATIC_HOST_BYTES } from './lib/import-folder.ts';
+import { hashInputs, ROOT, readStamp, writeStamp } from './lib/up-to-date.ts';
+
+/** models/<id>/source.json */
+interface CommittedModel {
+  id: string;
+  name: string;
+  description: string;
+  file: { name: string; byteLength: number; sha256: string; parts: string[] };
+  licence: string;
+  sourceUrl: string;
+  provenance: string;
+  sampling: { temperature: number; topP: number };
+}
+
+const SOURCES = join(ROOT, 'models');
+const TARGET = join(ROOT, 'public/models');
+const STAMPS = join(ROOT, '.cache/models');
+const READ_BYTES = 16 << 20;
+
+async function sha256Of(source: ByteSource): Promise<string> {
+  const hash = createHash('sha256');
+  for (let offset = 0; offset < source.byteLength; offset += READ_BYTES) {
+    hash.update(await source.read(offset, Math.min(READ_BYTES, source.byteLength - offset)));
+  }
+  return hash.digest('hex');
+}
+
+async function buildModel(id: string): Promise<ModelCard> {
+  const sourceFolder = join(SOURCES, id);
+  const sourceText = await readFile(join(sourceFolder, 'source.json'), 'utf8');
+  const model = JSON.parse(sourceText) as CommittedModel;
+  const folder = join(TARGET, id);
+  const stampPath = join(STAMPS, `${id}.json`);
+  // source.json holds the hash of the GGUF itself.
+  const inputHash = await hashInputs([sourceText, String(STATIC_HOST_BYTES)]);
+  const existing = await readStamp<ModelCard>(stampPath, inputHash, folder);
+  if (existing !== null) {
+    console.log(`${relative(ROOT, folder)}: up to date`);
+    return existing;
+  }
+
+  const startMs = performance.now();
+  const source = await openJoinedFileSource(model.file.parts.map((part) => join(sourceFolder, part)));
+  try {
+    const sha256 = await sha256Of(source);
+    if (source.byteLength !== model.file.byteLength || sha256 !== model.file.sha256) {
+      throw new Error(
+        `${relative(ROOT, sourceFolder)}: the parts of ${model.file.name} make ${source.byteLength} bytes with SHA-256 ${sha256}, ` +
+          `expected ${model.file.byteLength} bytes with ${model.file.sha256}. Restore them with git.`,
+      );
+    }
+    const manifest = await importToFolder(source, folder, {
+      maxRecordBytes: STATIC_HOST_BYTES,
+      maxShardBytes: STATIC_HOST_BYTES,
+      origin: {
+        name: model.name,
+        sourceName: model.file.name,
+        sha256,
+        licence: model.licence,
+        url: model.sourceUrl,
+      },
+      sampling: model.sampling,
+    });
+    const card: ModelCard = {
+      id,
+      url: `${id}/`,
+      name: model.name,
+      description: model.description,
+      byteLength: manifest.byteLength,
+      parameterCount: manifest.origin.parameterCount,
+      quantization: manifest.origin.quantization,
+      contextLength: manifest.contextLength,
+      licence: model.licence,
+      sourceUrl: model.sourceUrl,
+    };
+    await writeStamp(stampPath, inputHash, folder, manifest.files, card);
+    const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+    const megabytes = (manifest.byteLength / 1e6).toFixed(1);
+    console.log(
+      `${relative(ROOT, folder)}: ${megabytes} MB in ${manifest.shards.length} shards, ${seconds} s`,
+    );
+    return card;
+  } finally {
+    await source.close();
+  }
+}
+
+const entries = await readdir(SOURCES, { withFileTypes: true });
+const ids = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+const models: ModelCard[] = [];
+for (const id of ids.sort()) models.push(await buildModel(id));
+await mkdir(TARGET, { recursive: true });
+await writeFile(join(TARGET, 'models.json'), `${JSON.stringify({ version: 1, models }, null, 2)}\n`);

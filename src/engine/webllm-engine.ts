@@ -41,6 +41,7 @@ import type {
   Usage,
 } from './api.ts';
 import { checkChatRequest, grammarSchema, hashSeed, stopStrings } from './chat-request.ts';
+import { collectChat } from './collect-chat.ts';
 import { type FetchedModel, fetchModel, LIBRARY_FILE, storedName } from './fetch-model.ts';
 import { RequestQueue } from './request-queue.ts';
 import { scoreTokens } from './score.ts';
@@ -140,7 +141,7 @@ export class WebLlmEngine implements Engine {
   }
 
   async completeChat(request: ChatRequest, options: CallOptions = {}): Promise<ChatCompletion> {
-    return collect(this.streamChat(request, options));
+    return collectChat(this.streamChat(request, options));
   }
 
   async score(request: ScoreRequest, options: CallOptions = {}): Promise<ScoreResult> {
@@ -576,37 +577,6 @@ function finalChunk(
       ? { prompt_token_ids: [...prefill.contextTokens] }
       : {}),
   };
-}
-
-/** Collects a stream into one completion. @throws TramontaneError `engine-failed` for a stream without an end */
-export async function collect(stream: AsyncIterable<ChatChunk>): Promise<ChatCompletion> {
-  let text = '';
-  const logprobs: TokenLogprob[] = [];
-  for await (const chunk of stream) {
-    const choice = chunk.choices[0];
-    text += choice?.delta.content ?? '';
-    logprobs.push(...(choice?.logprobs?.content ?? []));
-    if (chunk.usage === undefined || chunk.timings === undefined || choice?.finish_reason == null) continue;
-    return {
-      id: chunk.id,
-      object: 'chat.completion',
-      created: chunk.created,
-      model: chunk.model,
-      choices: [
-        {
-          index: 0,
-          message: { role: 'assistant', content: text },
-          finish_reason: choice.finish_reason,
-          ...(logprobs.length > 0 ? { logprobs: { content: logprobs } } : {}),
-        },
-      ],
-      usage: chunk.usage,
-      timings: chunk.timings,
-      token_ids: chunk.token_ids ?? [],
-      ...(chunk.prompt_token_ids === undefined ? {} : { prompt_token_ids: chunk.prompt_token_ids }),
-    };
-  }
-  throw new TramontaneError('engine-failed', 'The answer ended without its last chunk.');
 }
 
 /** A conversation template that adds nothing: turns come rendered. */

@@ -1,0 +1,71 @@
+/** Resolves a command's `--model`: the id of a model of the site, a folder that was imported, or a GGUF file. */
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import type { Progress } from '../../src/engine/api.ts';
+import { CONFIG_FILE } from '../../src/models/model-files.ts';
+import { UsageError } from './command-line.ts';
+import { openFileSource } from './file-source.ts';
+import { importToFolder } from './import-folder.ts';
+import { hashInputs, readStamp, ROOT, writeStamp } from './up-to-date.ts';
+
+export interface ResolvedModel {
+  id: string;
+  /** Folder that holds the model's files. */
+  folder: string;
+}
+
+const SITE_MODELS = join(ROOT, 'public/models');
+
+/** @throws UsageError if there is no such model; errors of the importer for a file it cannot use */
+export async function resolveModel(
+  argument: string | undefined,
+  options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
+): Promise<ResolvedModel> {
+  const listed = await listSiteModels();
+  const id = argument ?? listed[0];
+  if (id === undefined) throw new UsageError('The site has no models. Run `npm run build:models` first.');
+  if (listed.includes(id)) return { id, folder: join(SITE_MODELS, id) };
+
+  const path = resolve(id);
+  const found = await stat(path).catch(() => null);
+  if (found === null) {
+    throw new UsageError(`There is no model or file ${id}. The site has: ${listed.join(', ') || 'none'}.`);
+  }
+  if (found.isDirectory()) {
+    if ((await stat(join(path, CONFIG_FILE)).catch(() => null)) === null) {
+      throw new UsageError(`${id} holds no ${CONFIG_FILE}: it is not an imported model.`);
+    }
+    return { id: basename(path), folder: path };
+  }
+  return importFile(path, found.size, found.mtimeMs, options);
+}
+
+async function listSiteModels(): Promise<string[]> {
+  const text = await readFile(join(SITE_MODELS, 'models.json'), 'utf8').catch(() => '{"models":[]}');
+  return (JSON.parse(text) as { models: { id: string }[] }).models.map((model) => model.id);
+}
+
+/** Imports a GGUF once: the same file, unchanged, is taken from the cache the next time. */
+async function importFile(
+  path: string,
+  byteLength: number,
+  modifiedMs: number,
+  options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
+): Promise<ResolvedModel> {
+  const key = createHash('sha256').update(path).digest('hex').slice(0, 16);
+  const folder = join(ROOT, '.cache/imports', key, 'model');
+  const stamp = join(ROOT, '.cache/imports', key, 'stamp.json');
+  const inputHash = await hashInputs([path, String(byteLength), String(modifiedMs)]);
+  const id = basename(path, '.gguf').toLowerCase();
+  if ((await readStamp<null>(stamp, inputHash, folder)) === null) {
+    const source = await openFileSource(path);
+    try {
+      const manifest = await importToFolder(source, folder, options);
+      await writeStamp(stamp, inputHash, folder, manifest.files, 'done');
+    } finally {
+      await source.close();
+    }
+  }
+  return { id, folder };
+}

@@ -34,6 +34,8 @@ export async function openHeadlessSite(model: ResolvedModel): Promise<HeadlessSi
     page.on('console', (message) => {
       if (message.type() === 'error') process.stderr.write(`[page] ${message.text()}\n`);
     });
+    // esbuild, which runs these scripts, wraps named functions in a helper that the page does not have.
+    await page.addInitScript('globalThis.__name = (value) => value;');
     await page.goto(new URL('ask.html', server.url).href);
     await page.waitForFunction(() => 'tramontane' in globalThis);
     return { page, modelUrl: new URL('command-model/', server.url).href, close };

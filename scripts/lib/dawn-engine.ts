@@ -1,0 +1,26 @@
+/** The engine in Node: unmodified WebLLM on Dawn, with a model's folder served to it on this machine. */
+import { WebLlmEngine } from '../../src/engine/webllm-engine.ts';
+import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
+import { installDawn } from './dawn.ts';
+import { startStaticServer } from './static-server.mjs';
+
+export interface DawnEngine {
+  engine: WebLlmEngine;
+  modelUrl: string;
+  close(): Promise<void>;
+}
+
+/** @param folder an imported model. Reads `VK_ICD_FILENAMES` like any Vulkan program. */
+export async function createDawnEngine(folder: string): Promise<DawnEngine> {
+  await installDawn();
+  const server = await startStaticServer({ mounts: { '/': folder } });
+  const engine = new WebLlmEngine({ store: new MemoryWeightStore(), baseUrl: server.url });
+  return {
+    engine,
+    modelUrl: server.url,
+    async close() {
+      await engine.dispose();
+      await server.close();
+    },
+  };
+}

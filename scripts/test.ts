@@ -1,0 +1,85 @@
+/**
+ * `npm test`: everything that must hold, in order of cost: format, lint and types; unit tests; kernels on every GPU
+ * there is; the built site in a browser. `--full` adds the long suites.
+ *
+ * On Debian as root it installs Chromium where none is found, and makes the second browser, whose software WebGPU has
+ * shader-f16. Where that cannot be had, its tests are skipped, and the last line says how many suites were.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { f16ChromiumPath, findChromium } from '../tests/tools/chromium.ts';
+import { ROOT } from './lib/up-to-date.ts';
+
+const full = process.argv.includes('--full');
+const isDebianRoot =
+  process.platform === 'linux' && existsSync('/etc/debian_version') && process.getuid?.() === 0;
+
+function run(command: string, args: string[], env: Record<string, string> = {}): Promise<number> {
+  process.stdout.write(`\n$ ${[command, ...args].join(' ')}\n`);
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: ROOT,
+      stdio: 'inherit',
+      env: { ...process.env, ...env },
+      shell: process.platform === 'win32',
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+function installBrowsers(): string[] {
+  const skipped: string[] = [];
+  if (findChromium() === null && isDebianRoot) {
+    process.stdout.write('Installing Chromium …\n');
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    spawnSync('apt-get', ['update', '-qq'], { env, stdio: 'inherit' });
+    spawnSync('apt-get', ['install', '-y', '-qq', 'chromium'], {
+      env,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+  }
+  if (findChromium() === null) {
+    process.stderr.write(
+      'No Chrome or Chromium found: install one, or set TRAMONTANE_CHROMIUM to its path.\n',
+    );
+    process.exit(1);
+  }
+  if (isDebianRoot) {
+    const folder = join(ROOT, '.cache/chromium-f16');
+    const made = spawnSync('bash', [join(ROOT, 'tests/tools/chromium-f16/setup.sh'), folder], {
+      stdio: 'inherit',
+    });
+    if (made.status !== 0) process.stderr.write('The Chromium with shader-f16 could not be made.\n');
+  }
+  if (!existsSync(f16ChromiumPath)) skipped.push('shader-f16 in Chromium');
+  return skipped;
+}
+
+const skipped = installBrowsers();
+const bin = (name: string) => join(ROOT, 'node_modules/.bin', name);
+const steps: [name: string, command: string, args: string[], env?: Record<string, string>][] = [
+  ['runtime', bin('tsx'), ['scripts/build-runtime.ts']],
+  ['format and lint', bin('biome'), ['check']],
+  ['types', bin('tsc'), ['--noEmit']],
+  ['models', bin('tsx'), ['scripts/build-models.ts']],
+  ['unit, browser and GPU tests', bin('vitest'), ['run'], full ? { TRAMONTANE_FULL: '1' } : {}],
+  ['site', bin('vite'), ['build']],
+  ['end to end', bin('playwright'), ['test'], full ? { TRAMONTANE_FULL: '1' } : {}],
+];
+const failed: string[] = [];
+let passed = 0;
+for (const [name, command, args, env] of steps) {
+  const startMs = performance.now();
+  const code = await run(command, args, env);
+  process.stdout.write(
+    `${code === 0 ? 'ok' : 'FAILED'}: ${name} (${Math.round((performance.now() - startMs) / 1000)} s)\n`,
+  );
+  if (code === 0) passed++;
+  else failed.push(name);
+}
+if (failed.length > 0) process.stdout.write(`\nFailed: ${failed.join(', ')}\n`);
+for (const name of skipped) process.stdout.write(`Skipped: ${name}\n`);
+process.stdout.write(`\n${passed} passed, ${failed.length} failed, ${skipped.length} skipped\n`);
+process.exit(failed.length > 0 ? 1 : 0);

@@ -30,6 +30,8 @@ export interface FetchModelOptions {
   baseUrl: string;
   signal?: AbortSignal;
   onProgress?: (progress: Progress) => void;
+  /** Wait before the second attempt at a shard; doubled for each one after it. Default 500. */
+  firstRetryMs?: number;
 }
 
 const ATTEMPTS = 4;
@@ -148,7 +150,8 @@ async function downloadShards(
   const queue = [...missing];
   const work = async () => {
     for (let shard = queue.shift(); shard !== undefined; shard = queue.shift()) {
-      const bytes = await downloadShard(new URL(shard.name, folder), shard, signal, report);
+      const firstRetryMs = options.firstRetryMs ?? FIRST_RETRY_MS;
+      const bytes = await downloadShard(new URL(shard.name, folder), shard, signal, report, firstRetryMs);
       await options.store.writeFile(source.id, storedName(shard), new Blob([bytes]));
     }
   };
@@ -169,6 +172,7 @@ async function downloadShard(
   shard: StoredFile,
   signal: AbortSignal,
   report: (byteLength: number) => void,
+  firstRetryMs: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   for (let attempt = 1; ; attempt++) {
     let received = 0;
@@ -214,7 +218,7 @@ async function downloadShard(
       signal.throwIfAborted();
       const final = isTramontaneError(error) && error.code === 'shard-missing';
       if (attempt === ATTEMPTS || final) throw error;
-      const backoff = FIRST_RETRY_MS * 2 ** (attempt - 1);
+      const backoff = firstRetryMs * 2 ** (attempt - 1);
       await delay(backoff * (0.5 + Math.random()), signal);
     }
   }

@@ -25,10 +25,18 @@ async function listSources(path: string): Promise<string[]> {
     .map((entry) => join(entry.parentPath, entry.name).slice(ROOT.length + 1));
 }
 
-/** Hash of the importer and of `inputs`, which are strings that identify everything else. */
-export async function hashInputs(inputs: readonly string[]): Promise<string> {
+/**
+ * Hash of the importer's sources, of further source files or folders (relative to the repository's root), and of
+ * `inputs`, which are strings that identify everything else.
+ */
+export async function hashInputs(
+  inputs: readonly string[],
+  furtherSources: readonly string[] = [],
+): Promise<string> {
   const hash = createHash('sha256');
-  const sources = (await Promise.all(IMPORTER_SOURCES.map(listSources))).flat().sort();
+  const sources = (await Promise.all([...IMPORTER_SOURCES, ...furtherSources].map(listSources)))
+    .flat()
+    .sort();
   for (const source of sources) {
     hash.update(source).update('\0');
     hash.update(await readFile(join(ROOT, source)));

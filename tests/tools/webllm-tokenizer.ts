@@ -24,10 +24,18 @@ interface TokenizerModule {
 /** The line of @mlc-ai/web-llm 0.2.86 that binds the tokenizers' exports; a version that differs fails here. */
 const BINDING = 'return libExports.Tokenizer.fromJSON(model);';
 
+/** The bundle's Emscripten part has a branch for Node that the bundler broke: it must take itself for a worker. */
+const WORKER_GLOBALS =
+  "const process = undefined, importScripts = () => {}, self = { location: { href: 'file:///' } };";
+
 function exposeTokenizer(): string {
   const source = readFileSync(createRequire(import.meta.url).resolve('@mlc-ai/web-llm'), 'utf8');
   if (!source.includes(BINDING)) throw new Error('WebLLM binds its tokenizer elsewhere: update this file');
-  const code = `${source.replace(/\/\/# sourceMappingURL=.*\s*$/, '')}\nexport const TestedTokenizer = libExports.Tokenizer;\n`;
+  const code = [
+    WORKER_GLOBALS,
+    source.replace(/\/\/# sourceMappingURL=.*\s*$/, ''),
+    'export const TestedTokenizer = libExports.Tokenizer;\n',
+  ].join('\n');
   const folder = join(tmpdir(), 'tramontane-tests');
   const path = join(
     folder,

@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest';
+import { attentionArchitecture } from '../../../../tests/tools/attention-case.ts';
+import type { GpuCaps } from '../../gpu-caps.ts';
+import { evaluateDim, planned } from '../../library-spec.ts';
+import { decodeAttentionPartialBytes, planDecodeAttention } from './attention-decode.plan.ts';
+
+const caps: GpuCaps = {
+  shaderF16: false,
+  subgroups: false,
+  subgroupMinSize: 0,
+  subgroupMaxSize: 0,
+  maxInvocationsPerWorkgroup: 256,
+  maxWorkgroupStorageBytes: 32768,
+  maxStorageBindingBytes: 128 * 2 ** 20,
+  maxStorageBuffersPerStage: 10,
+};
+const mistral = attentionArchitecture({ headCount: 32, kvHeadCount: 8, headDim: 128 });
+const plan = (change: Partial<GpuCaps> = {}, architecture = mistral) =>
+  planDecodeAttention(
+    {
+      qkv: planned('qkv'),
+      keyCache: planned('k'),
+      valueCache: planned('v'),
+      partials: planned('partials'),
+      output: planned('output'),
+      architecture,
+      contextLength: 32768,
+    },
+    { ...caps, ...change },
+  );
+
+test('two dispatches, the first growing with the context', () => {
+  const [split, merge] = plan();
+  const at = (length: number) => ({ one: 1, tokens: 1, position: length - 1, length, count: 0, biased: 0 });
+  expect(split!.grid.map((expr) => evaluateDim(expr, at(1)))).toEqual([1, 8]);
+  expect(split!.grid.map((expr) => evaluateDim(expr, at(129)))).toEqual([2, 8]);
+  expect(merge!.grid.map((expr) => evaluateDim(expr, at(129)))).toEqual([32, 1]);
+  expect(merge!.uniforms.map((expr) => evaluateDim(expr, at(129)))).toEqual([2]);
+});
+
+test('the scratch holds every split', () => {
+  expect(decodeAttentionPartialBytes(mistral, 32768)).toBe(256 * 32 * 132 * 4);
+});
+
+test('variants differ in name, and ask for features only where they are', () => {
+  const variants = [{}, { subgroups: true }, { shaderF16: true }, { shaderF16: true, subgroups: true }];
+  const kernels = variants.map((change) => plan(change)[0]!.kernel);
+  expect(new Set(kernels.map(({ name }) => name)).size).toBe(4);
+  expect(kernels[0]!.wgsl).not.toMatch(/f16>|enable/);
+  expect(kernels[1]!.wgsl).toContain('enable subgroups;');
+  expect(kernels[3]!.wgsl).toContain('enable f16;');
+});
+
+test.each([1, 2, 3, 4, 9, 16, 20, 32, 64])(
+  'workgroup memory stays within 32 KiB at a group of %i',
+  (group) => {
+    for (const headDim of [16, 96, 128]) {
+      const architecture = attentionArchitecture({ headCount: group, kvHeadCount: 1, headDim });
+      for (const subgroups of [false, true]) {
+        for (const { kernel } of plan({ subgroups }, architecture)) {
+          const header = /Shared: (\d+) bytes/.exec(kernel.wgsl);
+          expect(Number(header![1])).toBeLessThanOrEqual(32768);
+        }
+      }
+    }
+  },
+);

@@ -1,0 +1,201 @@
+/** A model as a person chooses it: what it is, what it costs, whether this device can run it, and the button. */
+import { css, html, LitElement, nothing } from 'lit';
+import { property } from 'lit/decorators.js';
+import type { ModelCard } from '../../engine/api.ts';
+import type { Fit } from '../../models/fit.ts';
+import { controls } from '../controls.styles.ts';
+import { formatBytes, formatCount, formatInteger } from '../format.ts';
+import { icons } from '../icons.ts';
+import { base } from '../tokens.css.ts';
+
+/**
+ * @fires load - The button was pressed. Does not leave the shadow tree it is in.
+ * @csspart card - The frame.
+ * @csspart load-button - The button that loads the model.
+ */
+export class TramontaneModelCard extends LitElement {
+  static override styles = [
+    base,
+    controls,
+    css`
+      :host {
+        display: block;
+        text-align: start;
+      }
+
+      .card {
+        display: grid;
+        gap: var(--_space-4);
+        padding: var(--_space-5);
+        border: 1px solid var(--_border);
+        border-radius: var(--_radius-large);
+        background: var(--_surface-raised);
+        box-shadow: var(--_shadow);
+      }
+
+      header {
+        display: flex;
+        flex-wrap: wrap;
+        align-items: baseline;
+        justify-content: space-between;
+        gap: var(--_space-1) var(--_space-3);
+      }
+
+      h2 {
+        margin: 0;
+        font-size: 1.125rem;
+        font-weight: 620;
+        letter-spacing: -0.01em;
+      }
+
+      .stored {
+        color: var(--_good);
+        font-size: var(--_text-small);
+        font-weight: 550;
+      }
+
+      .description {
+        margin: 0;
+        color: var(--_text-quiet);
+        font-size: var(--_text-medium);
+        line-height: 1.55;
+      }
+
+      dl {
+        display: grid;
+        grid-template-columns: repeat(auto-fit, minmax(6.5rem, 1fr));
+        gap: var(--_space-3) var(--_space-4);
+        margin: 0;
+        padding: var(--_space-4) 0;
+        border-block: 1px solid var(--_border);
+      }
+
+      dt {
+        color: var(--_text-quiet);
+        font-size: var(--_text-small);
+      }
+
+      dd {
+        margin: 0.125rem 0 0;
+        font-size: var(--_text-medium);
+        font-variant-numeric: tabular-nums;
+        font-weight: 550;
+      }
+
+      .fit {
+        display: flex;
+        gap: var(--_space-2);
+        margin: 0;
+        padding: 0;
+        font-size: var(--_text-small);
+        line-height: 1.5;
+      }
+
+      .fit svg {
+        flex: none;
+        margin-top: 0.1rem;
+      }
+
+      .fit.good {
+        color: var(--_good);
+      }
+
+      .fit.slow {
+        color: var(--_warning);
+      }
+
+      .fit.impossible {
+        color: var(--_danger);
+      }
+
+      footer {
+        display: flex;
+        flex-wrap: wrap;
+        align-items: center;
+        justify-content: space-between;
+        gap: var(--_space-3) var(--_space-4);
+      }
+
+      .source {
+        color: var(--_text-quiet);
+        font-size: var(--_text-small);
+      }
+
+      .source a {
+        color: inherit;
+        text-underline-offset: 0.18em;
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) model: ModelCard | null = null;
+  /** Null while the device is being looked at. */
+  @property({ attribute: false }) fit: Fit | null = null;
+  @property({ type: Boolean }) stored = false;
+  @property({ type: Boolean }) disabled = false;
+
+  protected override render() {
+    const { model } = this;
+    if (!model) return nothing;
+    return html`
+      <article class="card" part="card" aria-labelledby="name">
+        <header>
+          <h2 id="name">${model.name}</h2>
+          ${this.stored ? html`<span class="stored">On this device</span>` : nothing}
+        </header>
+        <p class="description">${model.description}</p>
+        <dl>
+          <div>
+            <dt>${this.stored ? 'Size' : 'Download'}</dt>
+            <dd>${formatBytes(model.byteLength)}</dd>
+          </div>
+          <div>
+            <dt>Parameters</dt>
+            <dd>${formatCount(model.parameterCount)}</dd>
+          </div>
+          <div>
+            <dt>Weights</dt>
+            <dd>${model.quantization}</dd>
+          </div>
+          <div>
+            <dt>Context</dt>
+            <dd>${formatInteger(model.contextLength)} tokens</dd>
+          </div>
+        </dl>
+        ${this.#renderFit()}
+        <footer>
+          <button
+            class="button loud"
+            part="load-button"
+            type="button"
+            ?disabled=${this.disabled || this.fit === null || this.fit.verdict === 'impossible'}
+            @click=${() => this.dispatchEvent(new Event('load'))}
+          >
+            ${this.stored ? 'Load' : `Download and load`}
+          </button>
+          <span class="source">
+            ${model.licence},
+            <a href=${model.sourceUrl} target="_blank" rel="noopener noreferrer">source</a>
+          </span>
+        </footer>
+      </article>
+    `;
+  }
+
+  #renderFit() {
+    const { fit } = this;
+    if (fit === null) return html`<p class="fit">Looking at this device…</p>`;
+    if (fit.verdict === 'good') {
+      return html`<p class="fit good">${icons.check}<span>Fits this device.</span></p>`;
+    }
+    return fit.reasons.map(
+      (reason) => html`<p class="fit ${fit.verdict}">${icons.warning}<span>${reason}</span></p>`,
+    );
+  }
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'tramontane-model-card': TramontaneModelCard;
+  }
+}

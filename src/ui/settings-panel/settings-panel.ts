@@ -1,0 +1,213 @@
+/** How answers are made: system prompt and sampling. Empty fields leave the model's own defaults. */
+import { css, html, LitElement } from 'lit';
+import { property, state } from 'lit/decorators.js';
+import type { ConversationSettings } from '../../storage/conversations.ts';
+import { controls } from '../controls.styles.ts';
+import { base } from '../tokens.css.ts';
+
+interface NumberField {
+  key: 'temperature' | 'topP' | 'maxTokens' | 'seed';
+  label: string;
+  help: string;
+  min: number;
+  max: number;
+  step: number | 'any';
+  isInteger: boolean;
+  /** True where `min` itself is not allowed. */
+  isMinExcluded?: boolean;
+}
+
+const fields: readonly NumberField[] = [
+  {
+    key: 'temperature',
+    label: 'Temperature',
+    help: '0 always takes the likeliest word',
+    min: 0,
+    max: 2,
+    step: 0.1,
+    isInteger: false,
+  },
+  {
+    key: 'topP',
+    label: 'Top-p',
+    help: 'Share of likely words to choose from',
+    min: 0,
+    max: 1,
+    step: 0.05,
+    isInteger: false,
+    isMinExcluded: true,
+  },
+  {
+    key: 'maxTokens',
+    label: 'Longest answer',
+    help: 'In tokens',
+    min: 1,
+    max: 1_000_000,
+    step: 1,
+    isInteger: true,
+  },
+  {
+    key: 'seed',
+    label: 'Seed',
+    help: 'Same seed, same answer',
+    min: 0,
+    max: 2 ** 31 - 1,
+    step: 1,
+    isInteger: true,
+  },
+];
+
+/** @returns The number, undefined for an empty field, or what is wrong with it. */
+function parseField(field: NumberField, text: string): number | undefined | { problem: string } {
+  if (text.trim() === '') return undefined;
+  const value = Number(text);
+  const isInside = field.isMinExcluded ? value > field.min : value >= field.min;
+  if (!Number.isFinite(value) || !isInside || value > field.max || (field.isInteger && !Number.isInteger(value))) {
+    const range = `${field.isMinExcluded ? 'Above' : 'From'} ${field.min}${field.max >= 1_000_000 ? '' : ` to ${field.max}`}`;
+    return { problem: field.isInteger ? `A whole number. ${range}.` : `A number. ${range}.` };
+  }
+  return value;
+}
+
+export class TramontaneSettingsEvent extends Event {
+  constructor(readonly settings: ConversationSettings) {
+    super('settings');
+  }
+}
+
+/**
+ * @fires settings - The person changed something (`settings`). Does not leave the shadow tree it is in.
+ */
+export class TramontaneSettingsPanel extends LitElement {
+  static override styles = [
+    base,
+    controls,
+    css`
+      :host {
+        display: block;
+      }
+
+      form {
+        display: grid;
+        gap: var(--_space-4);
+      }
+
+      h2 {
+        margin: 0;
+        font-size: 1rem;
+        font-weight: 620;
+      }
+
+      textarea {
+        min-height: 5.5rem;
+        resize: vertical;
+        line-height: 1.5;
+      }
+
+      .numbers {
+        display: grid;
+        grid-template-columns: 1fr 1fr;
+        gap: var(--_space-4);
+      }
+
+      .help {
+        margin: 0;
+        color: var(--_text-quiet);
+        font-size: 0.75rem;
+        line-height: 1.4;
+      }
+
+      footer {
+        display: flex;
+        justify-content: flex-end;
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) settings: ConversationSettings = {};
+  /** Shown in the empty temperature field. */
+  @property({ attribute: false }) defaultTemperature: number | null = null;
+  @state() private problems: Partial<Record<NumberField['key'], string>> = {};
+
+  protected override render() {
+    return html`
+      <form @submit=${(event: Event) => event.preventDefault()} aria-labelledby="title">
+        <h2 id="title">Settings</h2>
+        <label class="field">
+          <span>System prompt</span>
+          <textarea
+            class="input"
+            name="systemPrompt"
+            placeholder="How the model should behave"
+            .value=${this.settings.systemPrompt ?? ''}
+            @change=${this.#onText}
+          ></textarea>
+        </label>
+        <div class="numbers">${fields.map((field) => this.#renderNumber(field))}</div>
+        <footer>
+          <button class="button plain small" type="button" @click=${this.#reset}>Use defaults</button>
+        </footer>
+      </form>
+    `;
+  }
+
+  #renderNumber(field: NumberField) {
+    const problem = this.problems[field.key];
+    const placeholder =
+      field.key === 'temperature' && this.defaultTemperature !== null ? String(this.defaultTemperature) : 'Default';
+    return html`<div class="field">
+      <label class="field-label" for=${field.key}>${field.label}</label>
+      <input
+        class="input"
+        id=${field.key}
+        name=${field.key}
+        type="number"
+        inputmode=${field.isInteger ? 'numeric' : 'decimal'}
+        min=${field.min}
+        max=${field.max}
+        step=${field.step}
+        placeholder=${placeholder}
+        aria-describedby="${field.key}-help"
+        aria-invalid=${problem === undefined ? 'false' : 'true'}
+        .value=${String(this.settings[field.key] ?? '')}
+        @change=${(event: Event) => this.#onNumber(field, event.target as HTMLInputElement)}
+      />
+      <p class=${problem === undefined ? 'help' : 'field-error'} id="${field.key}-help">${problem ?? field.help}</p>
+    </div>`;
+  }
+
+  #onText(event: Event): void {
+    this.#change('systemPrompt', (event.target as HTMLTextAreaElement).value || undefined);
+  }
+
+  #onNumber(field: NumberField, input: HTMLInputElement): void {
+    // A number field reports text that is no number as empty, and tells so here.
+    const value = input.validity.badInput ? { problem: 'A number.' } : parseField(field, input.value);
+    const { [field.key]: _solved, ...problems } = this.problems;
+    if (typeof value === 'object') {
+      this.problems = { ...problems, [field.key]: value.problem };
+      return;
+    }
+    this.problems = problems;
+    this.#change(field.key, value);
+  }
+
+  #change(key: keyof ConversationSettings, value: string | number | undefined): void {
+    const { [key]: _before, ...rest } = this.settings;
+    this.settings = value === undefined ? rest : { ...rest, [key]: value };
+    this.dispatchEvent(new TramontaneSettingsEvent(this.settings));
+  }
+
+  #reset(): void {
+    this.problems = {};
+    this.settings = {};
+    for (const input of this.renderRoot.querySelectorAll('input')) input.value = '';
+    this.dispatchEvent(new TramontaneSettingsEvent(this.settings));
+  }
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'tramontane-settings-panel': TramontaneSettingsPanel;
+  }
+}

@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest';
+import { describeModel, LEAST_CAPS, MIB, MISTRAL_SMALL } from '../../tests/tools/describe-model.ts';
+import type { WeightFormat } from '../models/model-description.ts';
+import type { LibrarySpec, Step } from './library-spec.ts';
+import { lower } from './lower.ts';
+
+const options = { contextLength: 8192, prefillChunkLength: 256 };
+
+function allSteps({ programs }: LibrarySpec): Step[] {
+  const { prefill, score, ...single } = programs;
+  return [...Object.values(single).flat(), ...[...prefill, ...score].flatMap((variant) => variant.steps)];
+}
+
+describe('Mistral Small 3.2 at its true shapes', () => {
+  test.each<WeightFormat>(['q4_0', 'q4_1', 'q4f16_1'])('%s keeps to the dispatch budget', (format) => {
+    const { dispatches, spec } = lower(describeModel(MISTRAL_SMALL, format), LEAST_CAPS, options);
+    expect(dispatches.perLayer).toBeLessThanOrEqual(7);
+    const { applyBitmask, applyLogitBias, applyPenalty, softmax, sample } = spec.programs;
+    // A token under a grammar, with a bias and penalties: everything that can run, runs.
+    const outside =
+      dispatches.embed +
+      dispatches.head +
+      [applyBitmask, applyLogitBias, applyPenalty, softmax, sample].reduce(
+        (sum, steps) => sum + steps.length,
+        0,
+      );
+    expect(outside).toBeLessThanOrEqual(10);
+    expect(spec.programs.decode.length).toBe(40 * dispatches.perLayer + dispatches.head);
+  });
+
+  test('the memory plan is what the shapes say', () => {
+    const model = describeModel(MISTRAL_SMALL, 'q4_0');
+    const at8k = lower(model, LEAST_CAPS, options);
+    const at32k = lower(model, LEAST_CAPS, { ...options, contextLength: 32768 });
+    const mib = (bytes: number) => `${(bytes / MIB).toFixed(0)} MiB`;
+    console.log(
+      `Mistral Small 3.2, 4 bits: weights ${mib(at8k.weightBytes)}; KV cache ${mib(at8k.kvCacheBytes)} at 8k, ` +
+        `${mib(at32k.kvCacheBytes)} at 32k; activations ${mib(at8k.activationBytes)}; dispatches per token ` +
+        `${at8k.dispatches.embed} + 40 × ${at8k.dispatches.perLayer} + ${at8k.dispatches.head} to the logits`,
+    );
+    // 23.57 G weights at 4.5 bits, and 160 KiB of keys and values a token.
+    expect(at8k.weightBytes / 13.26e9).toBeCloseTo(1, 2);
+    expect(at8k.kvCacheBytes).toBe(8192 * 160 * 1024);
+    expect(at32k.kvCacheBytes).toBe(32768 * 160 * 1024);
+    expect(at8k.activationBytes).toBeLessThan(200 * MIB);
+    for (const { spec } of [at8k, at32k]) {
+      for (const buffer of spec.buffers) expect(buffer.byteLength).toBeLessThanOrEqual(128 * MIB);
+    }
+  });
+
+  test('every dispatch binds at most 10 storage buffers, each declared once', () => {
+    const { spec } = lower(describeModel(MISTRAL_SMALL, 'q4_1'), LEAST_CAPS, options);
+    for (const step of allSteps(spec)) {
+      expect(step.buffers.length, step.kernel.name).toBeLessThanOrEqual(10);
+      expect(step.buffers.length).toBe(step.kernel.bindings.length);
+      expect(step.uniforms.length).toBe(step.kernel.uniforms.length);
+      const writable = step.buffers.filter((_, i) => step.kernel.bindings[i] === 'read_write');
+      // WebGPU forbids a second binding of a buffer that is bound for writing.
+      for (const ref of writable) {
+        expect(step.buffers.filter((other) => JSON.stringify(other) === JSON.stringify(ref))).toHaveLength(1);
+      }
+    }
+  });
+
+  test('kernels of one name have one source, and few are needed', () => {
+    const { spec } = lower(describeModel(MISTRAL_SMALL, 'q4_0'), LEAST_CAPS, options);
+    const sources = new Map<string, string>();
+    for (const { kernel } of allSteps(spec)) {
+      expect(sources.get(kernel.name) ?? kernel.wgsl).toBe(kernel.wgsl);
+      sources.set(kernel.name, kernel.wgsl);
+    }
+    expect(sources.size).toBeLessThanOrEqual(40);
+  });
+});
+
+test('without shader-f16 and subgroups no kernel enables them', () => {
+  const { spec } = lower(describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q8_0'), LEAST_CAPS, options);
+  for (const { kernel } of allSteps(spec)) expect(kernel.wgsl).not.toMatch(/enable|\bf16\b|subgroup/);
+});
+
+test.each([
+  [{ contextLength: 0 }],
+  [{ contextLength: 131073 }],
+  [{ contextLength: 100.5 }],
+  [{ prefillChunkLength: 0 }],
+])('%j is refused', (wrong) => {
+  const model = describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q4_0');
+  expect(() => lower(model, LEAST_CAPS, { ...options, ...wrong })).toThrow(
+    expect.objectContaining({ code: 'config-invalid' }),
+  );
+});
+
+test('a context too long for one binding is refused with numbers', () => {
+  const model = describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q4_0');
+  expect(() => lower(model, LEAST_CAPS, { ...options, contextLength: 131072 })).toThrow(
+    expect.objectContaining({ code: 'adapter-limits' }),
+  );
+});

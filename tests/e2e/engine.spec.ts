@@ -1,0 +1,385 @@
+/**
+ * The real engine in the built site, under a sub-path, with tiny-mistral: what a visitor's browser does, without the
+ * page's chrome. ask.html holds the same client and worker as the chat page.
+ */
+import { type BrowserContext, expect, type Page, test } from 'playwright/test';
+import { SITE } from '../../scripts/lib/site.ts';
+import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
+import type { ChatChunk, ChatRequest, LoadOptions } from '../../src/engine/api.ts';
+import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
+
+type CommandApi = typeof import('../../src/app/ask-page.ts').commandApi;
+declare const tramontane: CommandApi;
+
+let server: StaticServer;
+let page: Page;
+let context: BrowserContext;
+const origins = new Set<string>();
+const consoleErrors: string[] = [];
+
+test.describe.configure({ mode: 'serial' });
+
+test.beforeAll(async ({ browser }) => {
+  const { folder } = await ensureTinyMistral();
+  server = await startStaticServer({
+    mounts: { '/some/path/': SITE, '/some/path/models/tiny-mistral/': folder },
+  });
+  context = await browser.newContext();
+  context.on('request', (request) => {
+    const url = new URL(request.url());
+    if (url.protocol.startsWith('http')) origins.add(url.origin);
+  });
+  page = await context.newPage();
+  page.on('console', (message) => {
+    if (message.type() === 'error') consoleErrors.push(message.text());
+  });
+  await openPage();
+});
+
+test.afterAll(async () => {
+  await context?.close();
+  await server?.close();
+});
+
+async function openPage(): Promise<void> {
+  await page.goto(`${server.url}some/path/ask.html`);
+  await page.waitForFunction(() => 'tramontane' in globalThis);
+}
+
+async function load(options: LoadOptions = {}): Promise<{ library: string; contextLength: number }> {
+  return page.evaluate(
+    (input) =>
+      tramontane.engine.loadModel(
+        { id: 'tiny-mistral', url: new URL('models/tiny-mistral/', document.baseURI).href },
+        input,
+      ),
+    { prefillChunkLength: 64, ...options },
+  );
+}
+
+interface Outcome {
+  text: string;
+  last: ChatChunk | null;
+  error: { name: string; code: string | null; message: string } | null;
+  chunks: number;
+  elapsedMs: number;
+}
+
+/** Streams an answer; `abort` stops it after so many chunks or milliseconds. */
+function ask(request: ChatRequest, abort?: { afterChunks?: number; afterMs?: number }): Promise<Outcome> {
+  return page.evaluate(
+    async ([input, stop]) => {
+      const outcome: Outcome = { text: '', last: null, error: null, chunks: 0, elapsedMs: 0 };
+      const controller = new AbortController();
+      if (stop.afterMs !== undefined) setTimeout(() => controller.abort(), stop.afterMs);
+      const start = performance.now();
+      try {
+        for await (const chunk of tramontane.engine.streamChat(input, { signal: controller.signal })) {
+          outcome.text += chunk.choices[0]?.delta.content ?? '';
+          outcome.last = chunk;
+          if (++outcome.chunks === stop.afterChunks) controller.abort();
+        }
+      } catch (error) {
+        outcome.error = tramontane.toWireError(error);
+      }
+      outcome.elapsedMs = performance.now() - start;
+      return outcome;
+    },
+    [request, abort ?? {}] as const,
+  );
+}
+
+const user = (content: string) => ({ role: 'user' as const, content });
+const assistant = (content: string) => ({ role: 'assistant' as const, content });
+/** Makes the model end its answer soon: only answers that end by themselves keep the KV cache. */
+const endSoon = { logit_bias: { '2': 5 }, temperature: 0, max_completion_tokens: 200 };
+
+test('loads, and streams an answer', async () => {
+  const model = await load();
+  expect(model.library).toMatch(/^generated:f32/);
+  const answer = await ask({
+    messages: [user('Where does the wind come from?')],
+    seed: 1,
+    max_completion_tokens: 24,
+  });
+  expect(answer.error).toBeNull();
+  expect(answer.chunks).toBeGreaterThan(5);
+  expect(answer.last?.usage?.completion_tokens).toBeLessThanOrEqual(24);
+  expect(answer.last?.timings?.prefillTokens).toBeGreaterThan(0);
+});
+
+test('the same seed gives the same text, other seeds others', async () => {
+  const request = (seed: number): ChatRequest => ({
+    messages: [user('Tell me something.')],
+    temperature: 1,
+    seed,
+    max_completion_tokens: 12,
+  });
+  const first = await ask(request(7));
+  const again = await ask(request(7));
+  expect(again.text).toBe(first.text);
+  const others = [await ask(request(8)), await ask(request(9)), await ask(request(10))];
+  expect(others.some(({ text }) => text !== first.text)).toBe(true);
+});
+
+test('a second turn prefills only what is new, and its ids equal those of a cold run', async () => {
+  const question = user('What is a river?');
+  const first = await ask({ messages: [question], ...endSoon, return_token_ids: true });
+  expect(first.last?.choices[0]?.finish_reason).toBe('stop');
+  const messages = [question, assistant(first.text), user('And the sea?')];
+  const warm = await ask({ messages, ...endSoon, return_token_ids: true });
+  expect(warm.last?.usage?.prompt_tokens_details.cached_tokens).toBeGreaterThan(
+    (first.last?.usage?.prompt_tokens ?? Infinity) - 1,
+  );
+  expect(warm.last?.timings?.prefillTokens).toBeLessThan(warm.last?.usage?.prompt_tokens ?? 0);
+  // Another conversation in between empties the cache.
+  await ask({ messages: [user('x')], ...endSoon });
+  const cold = await ask({ messages, ...endSoon, return_token_ids: true });
+  expect(cold.last?.usage?.prompt_tokens_details.cached_tokens).toBe(0);
+  expect(warm.last?.prompt_token_ids).toEqual(cold.last?.prompt_token_ids);
+  expect(warm.text).toBe(cold.text);
+});
+
+test('text arrives as typed: no placeholder of a template, no control token', async () => {
+  const text = "$& $$ $' {function_string} {user_message} [INST] </s> [/INST] \u00011\u0002 é 🌬️";
+  const [ids, plain] = await page.evaluate(async (content) => {
+    const { engine } = tramontane;
+    return [
+      await engine.tokenizeChat([{ role: 'user', content }]),
+      await engine.tokenizeChat([{ role: 'user', content: 'x' }]),
+    ];
+  }, text);
+  // Control tokens of the frame, and none from the text.
+  const control = (list: number[]) => list.filter((id) => id < 40);
+  expect(control(ids)).toEqual(control(plain));
+  const answer = await ask({ messages: [user(text)], max_completion_tokens: 1, return_token_ids: true });
+  expect(answer.last?.prompt_token_ids).toEqual(ids);
+});
+
+test('stop during decode: within one token, the model stays, the next question is answered', async () => {
+  const stopped = await ask(
+    { messages: [user('Count.')], max_completion_tokens: 500, logit_bias: { '2': -100 } },
+    { afterChunks: 3 },
+  );
+  expect(stopped.last?.choices[0]?.finish_reason).toBe('abort');
+  expect(stopped.last?.usage?.completion_tokens).toBeLessThanOrEqual(5);
+  const next = await ask({ messages: [user('Go on.')], max_completion_tokens: 3 });
+  expect(next.error).toBeNull();
+});
+
+test('stop during a long prefill: within one chunk, and the next question is answered', async () => {
+  const long = 'wind over the sea '.repeat(260);
+  const length = await page.evaluate(
+    (content) => tramontane.engine.tokenizeChat([{ role: 'user', content }]),
+    long,
+  );
+  expect(length.length).toBeGreaterThan(1000);
+  const whole = await ask({ messages: [user(long)], max_completion_tokens: 1 });
+  const prefillMs = whole.last?.timings?.prefillMs ?? 0;
+  const stopped = await ask(
+    { messages: [user(`${long} again`)], max_completion_tokens: 1 },
+    { afterMs: prefillMs / 4 },
+  );
+  expect(stopped.error?.name).toBe('AbortError');
+  // A quarter in, plus a chunk of at most 64 in over 1,000 tokens, plus room for a busy machine.
+  expect(stopped.elapsedMs).toBeLessThan(prefillMs * 0.75);
+  const next = await ask({ messages: [user('Short.')], max_completion_tokens: 2 });
+  expect(next.error).toBeNull();
+});
+
+test('requests of several callers are answered in order, and one that leaves the queue is not missed', async () => {
+  const order = await page.evaluate(async () => {
+    const { engine } = tramontane;
+    const done: string[] = [];
+    const one = async (name: string, signal?: AbortSignal) => {
+      try {
+        await engine.completeChat(
+          { messages: [{ role: 'user', content: name }], max_completion_tokens: 4 },
+          signal === undefined ? {} : { signal },
+        );
+        done.push(name);
+      } catch {
+        done.push(`${name} left`);
+      }
+    };
+    const leaving = new AbortController();
+    const all = [one('a'), one('b', leaving.signal), one('c')];
+    leaving.abort();
+    await Promise.all(all);
+    return done;
+  });
+  expect(order.filter((name) => !name.includes('left'))).toEqual(['a', 'c']);
+  expect(order).toContain('b left');
+});
+
+const NAME = { type: 'string', maxLength: 12 };
+const SCHEMAS: Record<string, Record<string, unknown>> = {
+  flag: { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'] },
+  integer: {
+    type: 'object',
+    properties: { n: { type: 'integer', minimum: 0, maximum: 99 } },
+    required: ['n'],
+  },
+  choice: { type: 'object', properties: { size: { enum: ['S', 'M', 'L'] } }, required: ['size'] },
+  text: { type: 'object', properties: { name: NAME }, required: ['name'] },
+  nested: {
+    type: 'object',
+    properties: {
+      a: {
+        type: 'object',
+        properties: { b: { type: 'object', properties: { c: { type: 'null' } }, required: ['c'] } },
+        required: ['b'],
+      },
+    },
+    required: ['a'],
+  },
+  union: {
+    type: 'object',
+    properties: { value: { anyOf: [{ type: 'boolean' }, { type: 'null' }, { enum: ['auto'] }] } },
+    required: ['value'],
+  },
+  array: {
+    type: 'object',
+    properties: { list: { type: 'array', items: { enum: [1, 2, 3] }, minItems: 2, maxItems: 4 } },
+    required: ['list'],
+  },
+  pattern: {
+    type: 'object',
+    properties: { date: { type: 'string', pattern: '^20[0-9]{2}-[01][0-9]$' } },
+    required: ['date'],
+  },
+  unicode: {
+    type: 'object',
+    properties: { città: { enum: ['Genève', '東京', 'São Paulo', '🌬'] } },
+    required: ['città'],
+  },
+  reference: {
+    $defs: { leaf: { type: 'object', properties: { id: { enum: ['x', 'y'] } }, required: ['id'] } },
+    type: 'object',
+    properties: {
+      left: { $ref: '#/$defs/leaf' },
+      right: { type: 'array', items: { $ref: '#/$defs/leaf' }, maxItems: 2 },
+    },
+    required: ['left', 'right'],
+  },
+};
+
+for (const [name, schema] of Object.entries(SCHEMAS)) {
+  test(`JSON is valid: ${name}`, async () => {
+    const { Validator } = await import('@cfworker/json-schema');
+    const answer = await ask({
+      messages: [user(`Give me a ${name} as JSON.`)],
+      response_format: { type: 'json_schema', json_schema: { name, schema } },
+      temperature: 1,
+      seed: 3,
+      max_completion_tokens: 160,
+    });
+    expect(answer.error).toBeNull();
+    expect(answer.last?.choices[0]?.finish_reason, answer.text).toBe('stop');
+    const value: unknown = JSON.parse(answer.text);
+    // The grammar compiler adds nothing that the schema does not name.
+    const result = new Validator({ ...schema, additionalProperties: false } as never, '2020-12').validate(
+      value,
+    );
+    expect(result.errors, answer.text).toEqual([]);
+  });
+}
+
+test('JSON that is cut off is reported as length', async () => {
+  const answer = await ask({
+    messages: [user('List.')],
+    response_format: {
+      type: 'json_schema',
+      json_schema: { name: 'list', schema: { type: 'array', items: { type: 'integer' }, minItems: 100 } },
+    },
+    max_completion_tokens: 10,
+  });
+  expect(answer.last?.choices[0]?.finish_reason).toBe('length');
+  expect(() => JSON.parse(answer.text)).toThrow();
+});
+
+test('bad requests get typed errors, and the engine goes on', async () => {
+  const wrong = async (request: ChatRequest) => (await ask(request)).error?.code;
+  expect(await wrong({ messages: [] })).toBe('request-invalid');
+  expect(await wrong({ messages: [user('x')], temperature: -1 })).toBe('request-invalid');
+  expect(await wrong({ messages: [assistant('x')] })).toBe('request-invalid');
+  expect(
+    await wrong({
+      messages: [user('x')],
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'nonsense' } } },
+    }),
+  ).toBe('schema-invalid');
+  expect(await wrong({ messages: [user('wind over the sea '.repeat(2000))] })).toBe('context-exceeded');
+  expect((await ask({ messages: [user('x')], max_completion_tokens: 1 })).error).toBeNull();
+});
+
+test('sampling options that WebLLM does not know arrive: top_k 1 is greedy at any temperature', async () => {
+  const base = { messages: [user('Once upon a time')], max_completion_tokens: 8 };
+  const greedy = await ask({ ...base, temperature: 0 });
+  for (const seed of [1, 2, 3]) {
+    expect((await ask({ ...base, temperature: 5, top_k: 1, seed })).text).toBe(greedy.text);
+    expect((await ask({ ...base, temperature: 5, min_p: 1, seed })).text).toBe(greedy.text);
+  }
+});
+
+test('log-probabilities are those of the distribution, whatever the temperature', async () => {
+  const request = (temperature: number): ChatRequest => ({
+    messages: [user('One word.')],
+    temperature,
+    top_k: 1,
+    logprobs: true,
+    top_logprobs: 3,
+    max_completion_tokens: 1,
+  });
+  const read = async (temperature: number) => {
+    const outcome = await page.evaluate(
+      (input) => tramontane.engine.completeChat(input),
+      request(temperature),
+    );
+    return outcome.choices[0]?.logprobs?.content[0];
+  };
+  const cool = await read(0.2);
+  const hot = await read(5);
+  expect(cool?.top_logprobs).toHaveLength(3);
+  expect(hot?.logprob).toBeCloseTo(cool?.logprob ?? Number.NaN, 4);
+});
+
+test('score agrees with itself: prefill and decode steps see the same', async () => {
+  const [byPrefill, byDecode] = await page.evaluate(async () => {
+    const tokens = Array.from({ length: 90 }, (_, i) => 40 + ((i * 37) % 700));
+    const { engine } = tramontane;
+    return [
+      await engine.score({ input: { tokens } }),
+      await engine.score({ input: { tokens }, decodeFrom: 70 }),
+    ];
+  });
+  expect(byPrefill.positions[0]).toBeNull();
+  expect(byPrefill.positions).toHaveLength(90);
+  for (let i = 1; i < 90; i++) {
+    expect(byDecode.positions[i]?.logprob).toBeCloseTo(byPrefill.positions[i]?.logprob ?? Number.NaN, 3);
+  }
+  expect(byDecode.perplexity).toBeCloseTo(byPrefill.perplexity, 1);
+});
+
+test('after a reload with the network gone the model loads from IndexedDB and answers', async () => {
+  const before = await ask({ messages: [user('Again?')], temperature: 0, max_completion_tokens: 6 });
+  await openPage();
+  await server.close();
+  const progress = await page.evaluate(async () => {
+    const phases: string[] = [];
+    await tramontane.engine.loadModel(
+      { id: 'tiny-mistral', url: new URL('models/tiny-mistral/', document.baseURI).href },
+      { prefillChunkLength: 64, onProgress: ({ phase }) => phases.push(phase) },
+    );
+    return phases;
+  });
+  expect(progress).not.toContain('download');
+  const after = await ask({ messages: [user('Again?')], temperature: 0, max_completion_tokens: 6 });
+  expect(after.text).toBe(before.text);
+});
+
+test('nothing was asked of another origin, and nothing was reported as an error', () => {
+  expect([...origins]).toEqual([new URL(server.url).origin]);
+  // Chromium reports the requests that the last test let fail.
+  expect(consoleErrors.filter((text) => !/ERR_CONNECTION|Failed to load resource/.test(text))).toEqual([]);
+});

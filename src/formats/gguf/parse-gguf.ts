@@ -77,7 +77,7 @@ export async function parseGguf(source: ByteSource, signal?: AbortSignal): Promi
     const entry = await readTensorEntry(reader, index);
     if (names.has(entry.name)) {
       throw new FormatError(`GGUF tensor "${entry.name}" occurs twice`, {
-        field: entry.name,
+        field: `tensor ${entry.name}`,
         offset: entryOffset,
       });
     }

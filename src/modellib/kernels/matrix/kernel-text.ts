@@ -1,0 +1,96 @@
+/** The parts of WGSL source that all matrix kernels share: directives, bindings, uniforms, entry point and name. */
+import type { GpuCaps } from '../../gpu-caps.ts';
+import type { KernelSource } from '../../library-spec.ts';
+import { scalesArrayType } from '../../weight-formats/part-code.ts';
+import { weightFormats } from '../../weight-formats/weight-formats.ts';
+import type { PartBinding, Segment } from './segments.ts';
+
+export interface BindingText {
+  name: string;
+  /** WGSL store type, e.g. `array<f32>`. */
+  type: string;
+  access: 'read' | 'read_write';
+}
+
+export interface KernelText {
+  /** Readable part of the name, [a-z0-9_]: op, formats, dimensions, variant. */
+  label: string;
+  /** Lines of the header comment, without `//`. */
+  header: readonly string[];
+  bindings: readonly BindingText[];
+  uniforms: readonly string[];
+  workgroupSize: number;
+  /** Module-scope declarations: constants, workgroup variables, functions. */
+  declarations: readonly string[];
+  /** Body of the entry point, after `group` (the index of this workgroup in x) has been bounded. */
+  body: string;
+  /** Uses of features; only those that the source needs. */
+  f16: boolean;
+  subgroups: boolean;
+}
+
+/** Storage bindings of matrix parts. */
+export function partBindingTexts(parts: readonly PartBinding[], caps: GpuCaps): BindingText[] {
+  return parts.flatMap(({ format, quants, scales }) => {
+    const { quantElement, scaleCount } = weightFormats[format];
+    const texts: BindingText[] = [{ name: quants, type: `array<${quantElement}>`, access: 'read' }];
+    if (scaleCount > 0)
+      texts.push({ name: scales, type: scalesArrayType(format, caps.shaderF16), access: 'read' });
+    return texts;
+  });
+}
+
+/** `q4_1x576_q4_1x192`: format and rows of each source, for names. */
+export function segmentsLabel(segments: readonly Segment[]): string {
+  return segments.flatMap(({ rows, sources }) => sources.map(({ format }) => `${format}x${rows}`)).join('_');
+}
+
+/** FNV-1a, 32 bits. */
+function hash(text: string): string {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return (value >>> 0).toString(16).padStart(8, '0');
+}
+
+/**
+ * Assembles the source. The kernel's name is its label and a hash of its source, so equal kernels share a name and
+ * different ones never do.
+ */
+export function createKernel(text: KernelText): KernelSource {
+  const builtins = [
+    '@builtin(workgroup_id) workgroup: vec3<u32>',
+    '@builtin(num_workgroups) workgroups: vec3<u32>',
+    '@builtin(local_invocation_index) lane: u32',
+    ...(text.subgroups
+      ? ['@builtin(subgroup_size) subgroup_size: u32', '@builtin(subgroup_invocation_id) subgroup_lane: u32']
+      : []),
+  ];
+  const source = (name: string) => `${text.header.map((line) => `// ${line}`).join('\n')}
+${[...(text.f16 ? ['enable f16;'] : []), ...(text.subgroups ? ['enable subgroups;'] : [])].join('\n')}
+
+${text.bindings
+  .map(
+    ({ name: variable, type, access }, i) =>
+      `@group(0) @binding(${i}) var<storage, ${access}> ${variable}: ${type};`,
+  )
+  .join('\n')}
+struct Uniforms {${text.uniforms.map((uniform) => ` ${uniform}: i32,`).join('')} packGridDimX: u32 }
+@group(0) @binding(${text.bindings.length}) var<uniform> uniforms: Uniforms;
+
+${text.declarations.join('\n')}
+
+@compute @workgroup_size(${text.workgroupSize})
+fn ${name}(${builtins.join(', ')}) {
+  let group = workgroup.z * workgroups.x + workgroup.x;
+  if (group >= uniforms.packGridDimX) { return; }
+${text.body}
+}
+`;
+  const name = `${text.label}_${hash(source(''))}`;
+  return {
+    name,
+    wgsl: source(name),
+    bindings: text.bindings.map(({ access }) => access),
+    uniforms: text.uniforms,
+  };
+}

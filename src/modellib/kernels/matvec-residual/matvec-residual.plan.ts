@@ -1,0 +1,37 @@
+import type { Matrix } from '../../../models/model-description.ts';
+import type { GpuCaps } from '../../gpu-caps.ts';
+import { type BufferRef, constant, type Step } from '../../library-spec.ts';
+import { rowsPerWorkgroup } from '../matrix/matvec.wgsl.ts';
+import { chooseMatvecShape } from '../matrix/matvec-shape.ts';
+import {
+  concatenationSegments,
+  packSegments,
+  partBindings,
+  partBuffers,
+  sharedColumns,
+  workgroupCount,
+} from '../matrix/segments.ts';
+import { matvecResidualKernel } from './matvec-residual.wgsl.ts';
+
+export interface MatvecResidual {
+  /** f32 [columns]. */
+  input: BufferRef;
+  matrix: Matrix;
+  /** f32 [rows], read and written; not the input's buffer. */
+  residual: BufferRef;
+}
+
+/**
+ * One token: residual += matrix * input.
+ * @throws TramontaneError 'adapter-limits' where a part does not fit the device.
+ */
+export function planMatvecResidual({ input, matrix, residual }: MatvecResidual, caps: GpuCaps): Step[] {
+  const columns = sharedColumns([matrix]);
+  const shape = chooseMatvecShape(columns, 1, caps);
+  return packSegments(concatenationSegments([matrix]), columns, 2, caps).map((segments) => ({
+    kernel: matvecResidualKernel({ columns, segments, shape }, caps),
+    buffers: [input, ...partBuffers(partBindings(segments)), residual],
+    uniforms: [],
+    grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape))), constant(1)],
+  }));
+}

@@ -2,7 +2,13 @@
  * Runs the steps of a program on a bare device, the way WebLLM's runtime does: one compute pass per dispatch, buffers
  * bound whole, uniforms as i32 followed by packGridDimX, a grid of 65,536 or more in x folded into z.
  */
-import { type BufferRef, evaluateDim, type Step, type Variable } from '../../src/modellib/library-spec.ts';
+import {
+  type BufferRef,
+  evaluateDim,
+  type KernelSource,
+  type Step,
+  type Variable,
+} from '../../src/modellib/library-spec.ts';
 
 export type BufferContents = ArrayBufferView | { byteLength: number };
 
@@ -20,6 +26,47 @@ export interface StepRun {
   read: string[];
   /** How often to run the steps. Default 1. */
   repeat?: number;
+}
+
+/** Software drivers take seconds to compile a kernel, so a device keeps those that it has, by binding and source. */
+const compiled = new WeakMap<GPUDevice, Map<string, GPUComputePipeline>>();
+
+/** @throws Error with the compiler's messages and the source. */
+export async function getPipeline(device: GPUDevice, kernel: KernelSource): Promise<GPUComputePipeline> {
+  const cache = compiled.get(device) ?? new Map<string, GPUComputePipeline>();
+  compiled.set(device, cache);
+  const cacheKey = [...kernel.bindings, kernel.name, kernel.wgsl].join('\n');
+  const known = cache.get(cacheKey);
+  if (known !== undefined) return known;
+  const module = device.createShaderModule({ code: kernel.wgsl, label: kernel.name });
+  const bad = (await module.getCompilationInfo()).messages.filter((message) => message.type === 'error');
+  if (bad.length > 0) {
+    const lines = kernel.wgsl.split('\n').map((line, i) => `${i + 1}: ${line}`);
+    throw new Error(
+      `${kernel.name}: ${bad.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join('; ')}\n${lines.join('\n')}`,
+    );
+  }
+  const layout = device.createBindGroupLayout({
+    entries: [
+      ...kernel.bindings.map((access, binding) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: access === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
+      })),
+      {
+        binding: kernel.bindings.length,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: 'uniform' as const },
+      },
+    ],
+  });
+  const pipeline = await device.createComputePipelineAsync({
+    label: kernel.name,
+    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+    compute: { module, entryPoint: kernel.name },
+  });
+  cache.set(cacheKey, pipeline);
+  return pipeline;
 }
 
 /** @returns the bytes of each buffer in `run.read`. @throws Error on any WebGPU validation error. */
@@ -61,37 +108,7 @@ export async function runSteps(
   try {
     const pipelines = new Map<string, GPUComputePipeline>();
     for (const { kernel } of steps) {
-      if (pipelines.has(kernel.name)) continue;
-      const module = device.createShaderModule({ code: kernel.wgsl, label: kernel.name });
-      const bad = (await module.getCompilationInfo()).messages.filter((message) => message.type === 'error');
-      if (bad.length > 0) {
-        const lines = kernel.wgsl.split('\n').map((line, i) => `${i + 1}: ${line}`);
-        throw new Error(
-          `${kernel.name}: ${bad.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join('; ')}\n${lines.join('\n')}`,
-        );
-      }
-      const layout = device.createBindGroupLayout({
-        entries: [
-          ...kernel.bindings.map((access, binding) => ({
-            binding,
-            visibility: GPUShaderStage.COMPUTE,
-            buffer: { type: access === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
-          })),
-          {
-            binding: kernel.bindings.length,
-            visibility: GPUShaderStage.COMPUTE,
-            buffer: { type: 'uniform' as const },
-          },
-        ],
-      });
-      pipelines.set(
-        kernel.name,
-        await device.createComputePipelineAsync({
-          label: kernel.name,
-          layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-          compute: { module, entryPoint: kernel.name },
-        }),
-      );
+      if (!pipelines.has(kernel.name)) pipelines.set(kernel.name, await getPipeline(device, kernel));
     }
     const encoder = device.createCommandEncoder();
     for (let repetition = 0; repetition < (run.repeat ?? 1); repetition++) {

@@ -13,6 +13,9 @@ const WORKGROUP = 256;
 /** Most query heads that one workgroup keeps scores and sums for, in registers. */
 const MAX_HEADS = 16;
 
+/** Invocations that look for the maximum of one head. */
+const MAX_LANES = 16;
+
 /** Query heads of one workgroup: the whole group of a key/value head unless that is too many for the registers. */
 export function headsPerWorkgroup({ headCount, kvHeadCount }: AttentionShape): number {
   const group = headCount / kvHeadCount;
@@ -34,43 +37,20 @@ export function attentionSplitKernel(shape: AttentionShape, caps: GpuCaps): Kern
   const quads = headDim / 4;
   const stripes = Math.floor(WORKGROUP / quads);
   const reduced = Math.min(heads, 4);
-  const { subgroups, shaderF16 } = caps;
-  const variant = `${shaderF16 ? '_f16' : ''}${subgroups ? '_subgroups' : ''}`;
-  const maxSlots = subgroups ? WORKGROUP / 4 : 16;
-  const maxOfHeads = subgroups
-    ? `
-${times(heads, (h) => `  let own${h} = subgroupMax(score${h});`).join('\n')}
-  if (subgroup_lane == 0u) {
-    let slot = lane / subgroup_size;
-${times(heads, (h) => `    maxima[${h * maxSlots}u + slot] = own${h};`).join('\n')}
-  }
-  workgroupBarrier();
-  let max_slots = ${WORKGROUP}u / subgroup_size;`
-    : `
-  if (part == 0u) {
-${times(heads, (h) => `    weights[${h}u * SPLIT + key] = score${h};`).join('\n')}
-  }
-  workgroupBarrier();
-  if (lane < HEADS * 16u) {
-    let row = lane / 16u * SPLIT;
-    var own = LEAST;
-    for (var i = lane % 16u; i < SPLIT; i += 16u) { own = max(own, weights[row + i]); }
-    maxima[lane] = own;
-  }
-  workgroupBarrier();
-  let max_slots = 16u;`;
+  const { shaderF16 } = caps;
+  const sharedBytes =
+    (heads * (headDim + SPLIT_POSITIONS + MAX_LANES + 1) + reduced * (4 * WORKGROUP + stripes)) * 4;
 
   return createKernel({
-    label: `attention_split_h${headCount}_kv${kvHeadCount}_d${headDim}${variant}`,
+    label: `attention_split_h${headCount}_kv${kvHeadCount}_d${headDim}${shaderF16 ? '_f16' : ''}`,
     header: [
       'attention_split: attention of one token to SPLIT positions, for all query heads of a key/value head',
       'qkv (H + 2 KV, D) f32: the query rows are read; keys, values: f16 caches, laid out as kv-cache.ts says',
       'partials (splits, H, D + 4) f32: sum of 2^(s - m) v over the split, then m, the sum of 2^(s - m), 0, 0;',
       '  s is the score times log2 e, m its maximum in the split',
       `params: H ${headCount}, KV ${kvHeadCount}, D ${headDim}, SPLIT ${SPLIT_POSITIONS}. Workgroup: a split and ${heads} heads.`,
-      `Shared: ${heads * (headDim + SPLIT_POSITIONS + maxSlots) * 4 + reduced * WORKGROUP * 16} bytes.`,
-      `Needs: ${[shaderF16 ? 'shader-f16' : '', subgroups ? 'subgroups' : ''].filter(Boolean).join(', ') || 'none'}.` +
-        ' Tolerance vs reference: 1e-5 (f32 sums of at most 128 terms, then of the splits).',
+      `Shared: ${sharedBytes} bytes.`,
+      `Needs: ${shaderF16 ? 'shader-f16' : 'none'}. Tolerance vs reference: 1e-5 (f32 sums of 128 terms, then of the splits).`,
       'Source: https://arxiv.org/abs/2205.14135 (online softmax), split over keys as in Flash-Decoding',
     ],
     bindings: [
@@ -92,10 +72,12 @@ const SPLIT = ${SPLIT_POSITIONS}u;
 const STRIPES = ${stripes}u;           // positions whose values are read at a time
 const SCALE = ${(LOG2_E / Math.sqrt(headDim)).toPrecision(9)};   // log2(e) / sqrt(D)
 const LEAST = -1e30;
+const MAX_LANES = ${MAX_LANES}u;       // invocations that look for one head's maximum
 
 var<workgroup> query: array<vec4<f32>, ${heads * quads}>;
 var<workgroup> weights: array<f32, ${heads * SPLIT_POSITIONS}>;      // (HEADS, SPLIT): scores, then 2^(s - m)
-var<workgroup> maxima: array<f32, ${heads * maxSlots}>;
+var<workgroup> maxima: array<f32, ${heads * MAX_LANES}>;
+var<workgroup> head_maximum: array<f32, ${heads}>;
 var<workgroup> sums: array<vec4<f32>, ${reduced * WORKGROUP}>;
 var<workgroup> weight_sums: array<f32, ${reduced * stripes}>;
 
@@ -131,15 +113,28 @@ ${times(
 ${times(heads, (h) => `    weights[${h}u * SPLIT + key] = score${h};`).join('\n')}
   }
   workgroupBarrier();
-  let used = part == 0u && key < count;
-${times(heads, (h) => `  score${h} = select(LEAST, score${h} + weights[${h}u * SPLIT + key], used);`).join('\n')}
-${maxOfHeads}
-${times(heads, (h) => `  var max${h} = maxima[${h * maxSlots}u];`).join('\n')}
-  for (var i = 1u; i < max_slots; i++) {
-${times(heads, (h) => `    max${h} = max(max${h}, maxima[${h * maxSlots}u + i]);`).join('\n')}
+  if (part == 0u) {
+    let used = key < count;
+${times(heads, (h) => `    weights[${h}u * SPLIT + key] = select(LEAST, score${h} + weights[${h}u * SPLIT + key], used);`).join('\n')}
   }
-  if (used) {
-${times(heads, (h) => `    weights[${h}u * SPLIT + key] = exp2(score${h} - max${h});`).join('\n')}
+  workgroupBarrier();
+
+  // Each head's maximum in two steps, then the powers.
+  if (lane < HEADS * MAX_LANES) {
+    let row = lane / MAX_LANES * SPLIT;
+    var own = LEAST;
+    for (var i = lane % MAX_LANES; i < SPLIT; i += MAX_LANES) { own = max(own, weights[row + i]); }
+    maxima[lane] = own;
+  }
+  workgroupBarrier();
+  if (lane < HEADS) {
+    var own = LEAST;
+    for (var i = 0u; i < MAX_LANES; i++) { own = max(own, maxima[lane * MAX_LANES + i]); }
+    head_maximum[lane] = own;
+  }
+  workgroupBarrier();
+  for (var i = lane; i < HEADS * SPLIT; i += ${WORKGROUP}u) {
+    weights[i] = exp2(weights[i] - head_maximum[i / SPLIT]);
   }
   workgroupBarrier();
 
@@ -177,14 +172,14 @@ ${times(inRound, (i) => `    weight_sums[${i}u * STRIPES + stripe] = weight_sum$
       for (var i = 0u; i < STRIPES; i++) { total += sums[head * ${WORKGROUP}u + i * QUADS + column]; }
     } else {
       for (var i = 0u; i < STRIPES; i++) { total.y += weight_sums[head * STRIPES + i]; }
-      ${times(inRound, (i) => `if (head == ${i}u) { total.x = max${round * reduced + i}; }`).join('\n      ')}
+      total.x = head_maximum[${round * reduced}u + head];
     }
     partials[(group * ${headCount}u + first_head + ${round * reduced}u + head) * (QUADS + 1u) + column] = total;
   }
   workgroupBarrier();`;
 }).join('\n')}`,
     f16: shaderF16,
-    subgroups,
+    subgroups: false,
   });
 }
 

@@ -239,7 +239,7 @@ export function createTinyMistralGguf(shape: TinyMistralShape = TINY_MISTRAL_SHA
 }
 
 /** Small enough that the embedding and the head are cut into parts, and the model into several shards. */
-export const TINY_MISTRAL_LIMITS = { maxRecordBytes: 96 << 10, maxShardBytes: 256 << 10 };
+export const TINY_MISTRAL_LIMITS = { maxRecordBytes: 64 << 10, maxShardBytes: 256 << 10 };
 
 const GENERATOR_SOURCES = [
   'tests/tools/gguf-writer.ts',

@@ -42,4 +42,15 @@ function installWebLlmGlobals(): void {
   define('__dirname', dirname(fileURLToPath(here)));
   define('module', { exports: {} });
   define('createRequire', createRequire);
+  ignoreEmscriptenListeners();
+}
+
+/** Each load would add a listener for uncaught exceptions that does nothing but throw them again. */
+function ignoreEmscriptenListeners(): void {
+  const addListener = process.on;
+  const filtered: typeof addListener = (event, listener) => {
+    const isEmscripten = event === 'uncaughtException' && String(listener).includes('ExitStatus');
+    return isEmscripten ? process : addListener.call(process, event, listener);
+  };
+  process.on = filtered;
 }

@@ -75,6 +75,8 @@ export const toyProbeId = toyVocabularySize - 1;
 /** A bias of k on this id, which is beyond the vocabulary, makes the sampler return id k. */
 export const toyForcingId = toyVocabularySize;
 export const toyEndId = vocabulary.specialIds['<|end|>']!;
+/** Of "Hello", " from", … */
+export const toyWordIds = vocabulary.wordIds;
 export const toyByteId = vocabulary.byteId;
 
 /** Signs, from xorshift32. */

@@ -1,0 +1,588 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { openJoinedFileSource } from '../../scripts/lib/file-source.ts';
+import { quantise, type TensorToWrite, writeGguf } from '../../tests/tools/gguf-writer.ts';
+import {
+  createTinyMistralGguf,
+  TINY_MISTRAL_LIMITS,
+  TINY_MISTRAL_SHAPE,
+} from '../../tests/tools/tiny-mistral.ts';
+import { type ByteSource, memorySource } from '../formats/byte-source.ts';
+import type { GgufTensor, GgufValue } from '../formats/gguf/gguf.ts';
+import { parseGguf } from '../formats/gguf/parse-gguf.ts';
+import { BLOCK_FORMATS } from '../formats/quant/formats.ts';
+import { halfToFloat } from '../formats/quant/half.ts';
+import type { Matrix, ModelDescription } from '../models/model-description.ts';
+import { parseModelFiles } from '../models/model-files.ts';
+import type { Progress } from './api.ts';
+import { type ImportOptions, importGguf } from './import-model.ts';
+
+const MIB = 1 << 20;
+
+class MemorySink {
+  readonly files = new Map<string, Uint8Array>();
+  async writeFile(name: string, bytes: Uint8Array): Promise<void> {
+    expect(this.files.has(name), `${name} is written once`).toBe(false);
+    this.files.set(name, bytes);
+  }
+  json(name: string) {
+    return JSON.parse(new TextDecoder().decode(this.files.get(name)));
+  }
+}
+
+async function importToMemory(source: ByteSource, options: ImportOptions = TINY_MISTRAL_LIMITS) {
+  const sink = new MemorySink();
+  const manifest = await importGguf(source, sink, options);
+  const cache = sink.json('tensor-cache.json');
+  const files = parseModelFiles(sink.json('mlc-chat-config.json'), cache);
+  const records = new Map<string, Uint8Array>();
+  for (const shard of cache.records) {
+    for (const { name, byteOffset, nbytes } of shard.records) {
+      const bytes = sink.files.get(shard.dataPath) as Uint8Array;
+      records.set(name, bytes.subarray(byteOffset, byteOffset + nbytes));
+    }
+  }
+  return { sink, manifest, cache, files, records };
+}
+
+/** The GGUF blocks of a matrix in the store, rows in the store's order. */
+function unpackMatrix(matrix: Matrix, records: ReadonlyMap<string, Uint8Array>): Uint8Array {
+  const format = Object.values(BLOCK_FORMATS).find(({ name }) => name === matrix.format);
+  if (format === undefined) throw new Error(matrix.format);
+  const rowBytes = (matrix.columns / 32) * format.ggufBlockBytes;
+  const blocks = new Uint8Array(matrix.rows * rowBytes);
+  for (const { rowStart, rows, quants, scales } of matrix.parts) {
+    const target = blocks.subarray(rowStart * rowBytes, (rowStart + rows) * rowBytes);
+    const scaleBytes = scales === null ? new Uint8Array(0) : (records.get(scales) as Uint8Array);
+    format.unpack(records.get(quants) as Uint8Array, scaleBytes, target);
+  }
+  return blocks;
+}
+
+/** llama.cpp's conversion of Q and K: reshape(heads, 2, headDim / 2, columns).swapaxes(1, 2). */
+function permuteRows(bytes: Uint8Array, rows: number, headDim: number): Uint8Array {
+  const rowBytes = bytes.byteLength / rows;
+  const result = new Uint8Array(bytes.byteLength);
+  let target = 0;
+  for (let head = 0; head < rows / headDim; head++) {
+    for (let pair = 0; pair < headDim / 2; pair++) {
+      for (let half = 0; half < 2; half++) {
+        const row = head * headDim + half * (headDim / 2) + pair;
+        result.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), target++ * rowBytes);
+      }
+    }
+  }
+  return result;
+}
+
+/** GGUF's name for every matrix of a description. */
+function ggufMatrices({ architecture, tensors }: ModelDescription): [string, Matrix, boolean][] {
+  const layers = tensors.layers.flatMap((layer, index): [string, Matrix, boolean][] => [
+    [`blk.${index}.attn_q`, layer.query, true],
+    [`blk.${index}.attn_k`, layer.key, true],
+    [`blk.${index}.attn_v`, layer.value, false],
+    [`blk.${index}.attn_output`, layer.output, false],
+    [`blk.${index}.ffn_gate`, layer.gate, false],
+    [`blk.${index}.ffn_up`, layer.up, false],
+    [`blk.${index}.ffn_down`, layer.down, false],
+  ]);
+  const head: [string, Matrix, boolean][] = architecture.tiedEmbeddings
+    ? []
+    : [['output', tensors.head, false]];
+  return [['token_embd', tensors.embedding, false], ...layers, ...head];
+}
+
+/** Every matrix of the store, turned back into GGUF, has the bytes of the source. */
+async function expectBitExact(
+  source: ByteSource,
+  description: ModelDescription,
+  records: ReadonlyMap<string, Uint8Array>,
+): Promise<number> {
+  const { tensors } = await parseGguf(source);
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  let matrixBytes = 0;
+  for (const [name, matrix, isRotated] of ggufMatrices(description)) {
+    const tensor = byName.get(`${name}.weight`) as GgufTensor;
+    const unpacked = unpackMatrix(matrix, records);
+    const blocks = isRotated
+      ? permuteRows(unpacked, matrix.rows, description.architecture.headDim)
+      : unpacked;
+    const expected = await source.read(tensor.offsetBytes, tensor.byteLength);
+    expect(Buffer.compare(blocks, expected), name).toBe(0);
+    matrixBytes += tensor.byteLength;
+  }
+  return matrixBytes;
+}
+
+describe('tiny-mistral', () => {
+  let gguf: Uint8Array;
+  beforeAll(() => {
+    gguf = createTinyMistralGguf();
+  });
+
+  /** The same file with other metadata or tensors. */
+  async function rewrite(
+    change: (file: { metadata: Map<string, GgufValue>; tensors: TensorToWrite[] }) => void,
+  ): Promise<ByteSource> {
+    const parsed = await parseGguf(memorySource(gguf));
+    const tensors = parsed.tensors.map(({ name, type, dimensions, offsetBytes, byteLength }) => ({
+      name,
+      type,
+      dimensions: [...dimensions],
+      bytes: gguf.subarray(offsetBytes, offsetBytes + byteLength),
+    }));
+    const file = { metadata: new Map(parsed.metadata), tensors };
+    change(file);
+    return memorySource(writeGguf({ metadata: [...file.metadata], tensors: file.tensors }));
+  }
+
+  test('is the same file each time', () => {
+    const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+    expect(hash(createTinyMistralGguf())).toBe(hash(gguf));
+  });
+
+  test('every block survives, in every format, whatever the limits', async () => {
+    const every: { maxRecordBytes?: number; maxShardBytes?: number }[] = [
+      TINY_MISTRAL_LIMITS,
+      {},
+      { maxRecordBytes: 20_000, maxShardBytes: 30_000 },
+      { maxRecordBytes: 40_000, maxShardBytes: 40_000 },
+    ];
+    for (const limits of every) {
+      const { files, records, manifest } = await importToMemory(memorySource(gguf), limits);
+      const bytes = await expectBitExact(memorySource(gguf), files.description, records);
+      expect(bytes).toBeGreaterThan(840_000);
+      const { maxRecordBytes = 128 * MIB, maxShardBytes = 128 * MIB } = limits;
+      for (const record of records.values()) expect(record.byteLength).toBeLessThanOrEqual(maxRecordBytes);
+      for (const shard of manifest.shards) expect(shard.byteLength).toBeLessThanOrEqual(maxShardBytes);
+    }
+  });
+
+  test('norms are f32, widened from f16 without loss', async () => {
+    const { files, records } = await importToMemory(memorySource(gguf));
+    const { tensors } = await parseGguf(memorySource(gguf));
+    const norm = tensors.find(({ name }) => name === 'blk.0.ffn_norm.weight') as GgufTensor;
+    expect(norm.type).toBe('F16');
+    const halves = new DataView(gguf.buffer, norm.offsetBytes, norm.byteLength);
+    const record = records.get(files.description.tensors.layers[0]?.feedForwardNorm.record ?? '');
+    const stored = new Float32Array((record as Uint8Array).slice().buffer);
+    expect(stored).toHaveLength(TINY_MISTRAL_SHAPE.hiddenSize);
+    stored.forEach((value, index) => {
+      expect(value).toBe(halfToFloat(halves.getUint16(index * 2, true)));
+    });
+  });
+
+  test('shards are hashed, whole and listed; the tensor cache comes last', async () => {
+    const { sink, manifest, cache } = await importToMemory(memorySource(gguf));
+    expect([...sink.files.keys()]).toEqual(manifest.files);
+    expect(manifest.files.at(-1)).toBe('tensor-cache.json');
+    for (const { dataPath, nbytes, sha256, records } of cache.records) {
+      const bytes = sink.files.get(dataPath) as Uint8Array;
+      expect(bytes.byteLength).toBe(nbytes);
+      expect(createHash('sha256').update(bytes).digest('hex')).toBe(sha256);
+      let end = 0;
+      for (const record of records) {
+        expect(record.byteOffset).toBe(end);
+        expect(record.nbytes % 4).toBe(0);
+        end += record.nbytes;
+      }
+      expect(end).toBe(nbytes);
+    }
+    expect(manifest.byteLength).toBe(manifest.shards.reduce((sum, shard) => sum + shard.byteLength, 0));
+  });
+
+  test('the config leaves prompts to us and has what WebLLM needs', async () => {
+    const { sink, files } = await importToMemory(memorySource(gguf), { contextLength: 512 });
+    const config = sink.json('mlc-chat-config.json');
+    expect(config).toMatchObject({
+      vocab_size: files.description.architecture.vocabularySize,
+      context_window_size: 512,
+      sliding_window_size: -1,
+      attention_sink_size: -1,
+      temperature: 0.15,
+      repetition_penalty: 1,
+      tokenizer_files: ['tokenizer.json'],
+      conv_template: {
+        system_template: '{system_message}',
+        system_message: '',
+        render_empty_system_message: false,
+        roles: { user: '', assistant: '', tool: '' },
+        seps: [''],
+        role_content_sep: '',
+        role_empty_sep: '',
+        stop_str: [],
+        stop_token_ids: [2],
+      },
+    });
+    expect(config.conv_template).not.toHaveProperty('role_templates');
+    expect(config.conv_template).not.toHaveProperty('system_prefix_token_ids');
+    expect(files.chat.contextLength).toBe(512);
+    expect(files.description.architecture.maxContextLength).toBe(2048);
+    expect(sink.json('tokenizer.json').model.type).toBe('BPE');
+  });
+
+  test('progress counts every byte of weights once', async () => {
+    const seen: Progress[] = [];
+    await importToMemory(memorySource(gguf), {
+      ...TINY_MISTRAL_LIMITS,
+      onProgress: (progress) => seen.push(progress),
+    });
+    const { tensors } = await parseGguf(memorySource(gguf));
+    const total = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
+    expect(seen.every(({ phase, totalBytes }) => phase === 'import' && totalBytes === total)).toBe(true);
+    expect(seen.map(({ bytes }) => bytes)).toEqual(seen.map(({ bytes }) => bytes).sort((a, b) => a - b));
+    expect(seen.at(-1)?.bytes).toBe(total);
+  });
+
+  test('at most two shards are in memory', async () => {
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let bytes = 0;
+    let writing = 0;
+    const names: string[] = [];
+    const importing = importGguf(
+      memorySource(gguf),
+      {
+        async writeFile(name) {
+          expect(++writing).toBe(1);
+          names.push(name);
+          await gate;
+          writing--;
+        },
+      },
+      {
+        ...TINY_MISTRAL_LIMITS,
+        onProgress: (progress) => {
+          bytes = progress.bytes;
+        },
+      },
+    );
+    let before = -1;
+    while (bytes !== before || names.length === 0) {
+      before = bytes;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect(names).toEqual(['params_shard_0.bin']);
+    expect(bytes).toBeLessThanOrEqual(2 * TINY_MISTRAL_LIMITS.maxShardBytes);
+    release();
+    await importing;
+    expect(names.at(-1)).toBe('tensor-cache.json');
+  });
+
+  test('aborting ends it with the signal’s reason and leaves no write behind', async () => {
+    const reason = new DOMException('stop', 'AbortError');
+    await expect(importToMemory(memorySource(gguf), { signal: AbortSignal.abort(reason) })).rejects.toBe(
+      reason,
+    );
+    for (const after of [1, 200_000, 600_000]) {
+      const controller = new AbortController();
+      const sink = new MemorySink();
+      const importing = importGguf(memorySource(gguf), sink, {
+        ...TINY_MISTRAL_LIMITS,
+        signal: controller.signal,
+        onProgress: ({ bytes }) => bytes >= after && controller.abort(reason),
+      });
+      await expect(importing).rejects.toBe(reason);
+      const written = sink.files.size;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(sink.files.size).toBe(written);
+      expect(sink.files.has('tensor-cache.json')).toBe(false);
+    }
+  });
+
+  test('a failing sink and a failing source end it with their errors', async () => {
+    const full = new Error('disk full');
+    for (const failing of [
+      'params_shard_0.bin',
+      'params_shard_3.bin',
+      'tokenizer.json',
+      'tensor-cache.json',
+    ]) {
+      const writeFile = async (name: string) => {
+        if (name === failing) throw full;
+      };
+      await expect(importGguf(memorySource(gguf), { writeFile }, TINY_MISTRAL_LIMITS)).rejects.toBe(full);
+    }
+    const memory = memorySource(gguf);
+    const lost = new Error('unplugged');
+    const source: ByteSource = {
+      byteLength: memory.byteLength,
+      read: (offset, length, signal) =>
+        offset > 400_000 ? Promise.reject(lost) : memory.read(offset, length, signal),
+    };
+    await expect(importToMemory(source)).rejects.toBe(lost);
+  });
+
+  const number = (value: number): GgufValue => ({ type: 'float32', value });
+  const integer = (value: number): GgufValue => ({ type: 'uint32', value });
+  const text = (value: string): GgufValue => ({ type: 'string', value });
+  const find = (tensors: TensorToWrite[], name: string) =>
+    tensors.findIndex((tensor) => tensor.name === name);
+
+  const refusals: Record<
+    string,
+    [change: Parameters<typeof rewrite>[0], code: string, mentions: string | RegExp]
+  > = {
+    'an unknown architecture': [
+      ({ metadata }) => metadata.set('general.architecture', text('gemma')),
+      'architecture-unsupported',
+      '"gemma"',
+    ],
+    'no architecture': [
+      ({ metadata }) => metadata.delete('general.architecture'),
+      'architecture-unsupported',
+      'not named',
+    ],
+    'RoPE scaling': [
+      ({ metadata }) => metadata.set('llama.rope.scaling.type', text('yarn')),
+      'architecture-unsupported',
+      '"yarn"',
+    ],
+    'a scaling factor without a type': [
+      ({ metadata }) => metadata.set('llama.rope.scaling.factor', number(8)),
+      'architecture-unsupported',
+      'rope.scaling.factor',
+    ],
+    'RoPE factors': [
+      ({ tensors }) =>
+        tensors.push({
+          name: 'rope_freqs.weight',
+          type: 'F32',
+          dimensions: [16],
+          bytes: new Uint8Array(64),
+        }),
+      'architecture-unsupported',
+      'rope_freqs.weight',
+    ],
+    'a bias': [
+      ({ tensors }) =>
+        tensors.push({
+          name: 'blk.0.attn_q.bias',
+          type: 'F32',
+          dimensions: [192],
+          bytes: new Uint8Array(768),
+        }),
+      'architecture-unsupported',
+      'blk.0.attn_q.bias',
+    ],
+    experts: [
+      ({ metadata }) => metadata.set('llama.expert_count', integer(8)),
+      'architecture-unsupported',
+      'llama.expert_count',
+    ],
+    'a sliding window': [
+      ({ metadata }) => metadata.set('llama.attention.sliding_window', integer(1024)),
+      'architecture-unsupported',
+      'Sliding-window',
+    ],
+    'a partly rotated head': [
+      ({ metadata }) => metadata.set('llama.rope.dimension_count', integer(16)),
+      'architecture-unsupported',
+      'rope.dimension_count',
+    ],
+    'values of another width': [
+      ({ metadata }) => metadata.set('llama.attention.value_length', integer(64)),
+      'architecture-unsupported',
+      'attention.value_length',
+    ],
+    'heads that cannot be shared': [
+      ({ metadata }) => metadata.set('llama.attention.head_count_kv', integer(4)),
+      'architecture-unsupported',
+      '4 key/value heads',
+    ],
+    'one part of a split model': [
+      ({ metadata }) => metadata.set('split.count', { type: 'uint16', value: 3 }),
+      'format-unsupported',
+      '3 parts',
+    ],
+    'no hidden size': [
+      ({ metadata }) => metadata.delete('llama.embedding_length'),
+      'format-invalid',
+      'llama.embedding_length',
+    ],
+    'a hidden size of another type': [
+      ({ metadata }) => metadata.set('llama.embedding_length', text('128')),
+      'format-invalid',
+      'llama.embedding_length',
+    ],
+    '0 layers': [
+      ({ metadata }) => metadata.set('llama.block_count', integer(0)),
+      'format-invalid',
+      'llama.block_count',
+    ],
+    'a layer too many in the metadata': [
+      ({ metadata }) => metadata.set('llama.block_count', integer(4)),
+      'format-invalid',
+      'blk.3.attn_norm.weight',
+    ],
+    'a layer too many in the tensors': [
+      ({ metadata }) => metadata.set('llama.block_count', integer(2)),
+      'architecture-unsupported',
+      /blk\.2\./,
+    ],
+    'a missing tensor': [
+      ({ tensors }) => tensors.splice(find(tensors, 'blk.1.ffn_up.weight'), 1),
+      'format-invalid',
+      'blk.1.ffn_up.weight',
+    ],
+    'a missing embedding': [
+      ({ tensors }) => tensors.splice(find(tensors, 'token_embd.weight'), 1),
+      'format-invalid',
+      'token_embd.weight',
+    ],
+    'a tensor of another shape': [
+      ({ tensors }) => {
+        tensors[find(tensors, 'blk.1.ffn_up.weight')] = {
+          name: 'blk.1.ffn_up.weight',
+          type: 'F32',
+          dimensions: [256, 128],
+          bytes: quantise('F32', new Float32Array(256 * 128)),
+        };
+      },
+      'format-invalid',
+      'blk.1.ffn_up.weight',
+    ],
+    'a norm of another length': [
+      ({ tensors }) => {
+        tensors[find(tensors, 'output_norm.weight')] = {
+          name: 'output_norm.weight',
+          type: 'F32',
+          dimensions: [64],
+          bytes: new Uint8Array(256),
+        };
+      },
+      'format-invalid',
+      'output_norm.weight',
+    ],
+    'BF16 weights': [
+      ({ tensors }) => {
+        tensors[find(tensors, 'blk.1.ffn_up.weight')] = {
+          name: 'blk.1.ffn_up.weight',
+          type: 'BF16',
+          dimensions: [128, 256],
+          bytes: new Uint8Array(128 * 256 * 2),
+        };
+      },
+      'format-unsupported',
+      /BF16.*blk\.1\.ffn_up\.weight.*Q4_0/,
+    ],
+    'K-quants': [
+      ({ tensors }) => {
+        tensors[find(tensors, 'blk.1.ffn_down.weight')] = {
+          name: 'blk.1.ffn_down.weight',
+          type: 'Q6_K',
+          dimensions: [256, 128],
+          bytes: new Uint8Array(128 * 210),
+        };
+      },
+      'format-unsupported',
+      /Q6_K.*blk\.1\.ffn_down\.weight/,
+    ],
+    'quantised norms': [
+      ({ tensors }) => {
+        tensors[find(tensors, 'output_norm.weight')] = {
+          name: 'output_norm.weight',
+          type: 'Q8_0',
+          dimensions: [128],
+          bytes: new Uint8Array(4 * 34),
+        };
+      },
+      'format-unsupported',
+      'output_norm.weight',
+    ],
+    'another tokenizer': [
+      ({ metadata }) => metadata.set('tokenizer.ggml.model', text('llama')),
+      'tokenizer-unsupported',
+      'tokenizer.ggml.model',
+    ],
+    'an unknown chat template': [
+      ({ metadata }) => metadata.set('tokenizer.chat_template', text('{{ messages }}')),
+      'template-unsupported',
+      '{{ messages }}',
+    ],
+    'no chat template': [
+      ({ metadata }) => metadata.delete('tokenizer.chat_template'),
+      'template-unsupported',
+      'no chat template',
+    ],
+  };
+  test.each(Object.entries(refusals))(
+    '%s is refused by name before anything is written',
+    async (_, refusal) => {
+      const [change, code, mentions] = refusal;
+      const source = await rewrite(change);
+      const sink = new MemorySink();
+      await expect(importGguf(source, sink, TINY_MISTRAL_LIMITS)).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(
+          typeof mentions === 'string' ? mentions.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') : mentions,
+        ),
+      });
+      expect(sink.files.size).toBe(0);
+    },
+  );
+
+  test('architecture mistral3 has the same tensors and keys of its own', async () => {
+    const source = await rewrite(({ metadata }) => {
+      for (const [key, value] of [...metadata]) {
+        if (!key.startsWith('llama.')) continue;
+        metadata.delete(key);
+        metadata.set(key.replace('llama.', 'mistral3.'), value);
+      }
+      metadata.set('general.architecture', text('mistral3'));
+      metadata.set('mistral3.rope.scaling.type', text('none'));
+      metadata.set('mistral3.rope.freq_base', number(1e9));
+    });
+    const { files } = await importToMemory(source);
+    expect(files.description.architecture).toMatchObject({ headDim: 32, ropeTheta: 1e9 });
+  });
+
+  test('without a head of its own the model is tied', async () => {
+    const source = await rewrite(({ tensors }) => tensors.splice(find(tensors, 'output.weight'), 1));
+    const { files } = await importToMemory(source);
+    const { architecture, tensors } = files.description;
+    expect(architecture.tiedEmbeddings).toBe(true);
+    expect(tensors.head).toBe(tensors.embedding);
+  });
+});
+
+describe('SmolLM2-135M-Instruct', () => {
+  const folder = join(import.meta.dirname, '../../models/smollm2-135m-instruct');
+  const { file } = JSON.parse(readFileSync(join(folder, 'source.json'), 'utf8'));
+
+  test('every block of the public file survives, in files of at most 24 MiB', async () => {
+    const source = await openJoinedFileSource(file.parts.map((part: string) => join(folder, part)));
+    try {
+      expect(source.byteLength).toBe(file.byteLength);
+      const limit = 24 * MIB;
+      const { files, records, manifest, sink } = await importToMemory(source, {
+        maxRecordBytes: limit,
+        maxShardBytes: limit,
+      });
+      for (const bytes of sink.files.values()) expect(bytes.byteLength).toBeLessThanOrEqual(limit);
+      expect(manifest.origin).toMatchObject({ quantization: 'Q4_1', parameterCount: 134_515_008 });
+      expect(files.description.architecture).toMatchObject({
+        hiddenSize: 576,
+        layerCount: 30,
+        headCount: 9,
+        kvHeadCount: 3,
+        headDim: 64,
+        intermediateSize: 1536,
+        vocabularySize: 49152,
+        ropeTheta: 100_000,
+        tiedEmbeddings: true,
+      });
+      expect(files.description.tensors.embedding).toMatchObject({ format: 'q8_0' });
+      expect(files.description.tensors.embedding.parts).toHaveLength(2);
+      expect(files.chat.template.id).toBe('chatml');
+      const bytes = await expectBitExact(source, files.description, records);
+      expect(bytes).toBeGreaterThan(96_000_000);
+    } finally {
+      await source.close();
+    }
+  });
+});

@@ -43,6 +43,7 @@ interface Pipeline {
     getGlobalFunc(name: string): PackedFunction;
     concatEmbeddings(parts: Tensor[]): Tensor;
     lib: { exports: Record<string, () => number>; webGPUContext: { device: GPUDevice } };
+    memory: { memory: WebAssembly.Memory };
   };
   vm: { getFunction(name: string): PackedFunction };
   device: { sync(): Promise<void> };
@@ -130,6 +131,7 @@ function counters(pipeline: Pipeline) {
     objects: exports.tramontane_live_objects!(),
     gpuBuffers: exports.tramontane_gpu_buffer_count!(),
     gpuAllocations: exports.tramontane_gpu_allocation_total!(),
+    memoryBytes: pipeline.tvm.memory.memory.buffer.byteLength,
   };
 }
 

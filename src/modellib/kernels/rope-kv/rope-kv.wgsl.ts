@@ -21,7 +21,7 @@ export function ropeKvKernel(shape: AttentionShape): KernelSource {
     header: [
       'rope_kv: rotates queries and keys by their position (rotate-half: dims i and i + D/2), stores keys and values',
       'qkv (T, H + 2 KV, D) f32: query rows are rotated in place. keys, values: f16 caches, laid out as kv-cache.ts says',
-      'table: cos then sin, D/2 f32 each, of positions 0..255, then of 0, 256, 512…; the angle sums are formed here,',
+      'table: cos then sin, D/2 f32 each, of positions 0..255, then of 0, 256, 512, ...; the angle sums are formed here,',
       'because sin and cos of a GPU are not accurate at angles of 1e5.',
       `params: H ${headCount}, KV ${kvHeadCount}, D ${headDim}. One invocation: 8 + 8 dims of one head. Shared: none.`,
       'Needs: none. Tolerance vs reference: 1e-6 for queries, 1 f16 ulp for keys and values (the device may round down).',

@@ -9,6 +9,7 @@ import type { ModelCard } from '../src/engine/api.ts';
 import type { ByteSource } from '../src/formats/byte-source.ts';
 import { openJoinedFileSource } from './lib/file-source.ts';
 import { importToFolder, STATIC_HOST_BYTES } from './lib/import-folder.ts';
+import { withLock } from './lib/lock.ts';
 import { hashInputs, ROOT, readStamp, writeStamp } from './lib/up-to-date.ts';
 
 /** models/<id>/source.json */
@@ -98,7 +99,10 @@ async function buildModel(id: string): Promise<ModelCard> {
 
 const entries = await readdir(SOURCES, { withFileTypes: true });
 const ids = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-const models: ModelCard[] = [];
-for (const id of ids.sort()) models.push(await buildModel(id));
 await mkdir(TARGET, { recursive: true });
-await writeFile(join(TARGET, 'models.json'), `${JSON.stringify({ version: 1, models }, null, 2)}\n`);
+// A build and a test run may both want the models at once.
+await withLock(join(STAMPS, 'lock'), async () => {
+  const models: ModelCard[] = [];
+  for (const id of ids.sort()) models.push(await buildModel(id));
+  await writeFile(join(TARGET, 'models.json'), `${JSON.stringify({ version: 1, models }, null, 2)}\n`);
+});

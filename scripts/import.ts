@@ -7,6 +7,7 @@ import { readdir, statfs } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { TramontaneError } from '../src/base/errors.ts';
+import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../src/models/model-files.ts';
 import { createProgressLine, formatBytes, runCommand, UsageError } from './lib/command-line.ts';
 import { type FileSource, openFileSource } from './lib/file-source.ts';
 import { importToFolder, STATIC_HOST_BYTES } from './lib/import-folder.ts';
@@ -16,7 +17,7 @@ const HELP = `Usage: npm run import -- FILE.gguf --out FOLDER [options]
 Imports a GGUF model for use in the browser. Weights are repacked, never changed.
 
   --out FOLDER      where to write; it must not exist yet, or be empty
-  --force           replace what is in FOLDER
+  --force           replace the model in FOLDER
   --shard-mib N     most MiB of a file, 1 to 1024 (default ${STATIC_HOST_BYTES >> 20}: static hosts cap files at 25)
   --context N       tokens of context to configure (default: the model's own, at most 8192)
   --name NAME       what to call the model (default: as the file says)
@@ -70,14 +71,27 @@ function readInteger(text: string | undefined, option: string, max: number): num
   throw new UsageError(`${option} is "${text}", expected a whole number from 1 to ${max}.`);
 }
 
-async function isTaken(folder: string): Promise<boolean> {
+/** Names of what an import writes: nothing else is ever replaced. */
+const MODEL_FILES = new Set([CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE]);
+const isModelFile = (name: string) => MODEL_FILES.has(name) || /^params_shard_\d+\.bin$/.test(name);
+
+/** @throws UsageError where `folder` may not be written to */
+async function requireTarget(folder: string, force: boolean): Promise<void> {
+  let names: string[];
   try {
-    return (await readdir(folder)).length > 0;
+    names = await readdir(folder);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return false;
-    if (code === 'ENOTDIR') return true;
+    if (code === 'ENOENT') return;
+    if (code === 'ENOTDIR') throw new UsageError(`${folder} is a file: choose a folder.`);
     throw error;
+  }
+  const foreign = names.find((name) => !isModelFile(name));
+  if (foreign !== undefined) {
+    throw new UsageError(`${folder} holds ${foreign}, which is not of a model: choose another folder.`);
+  }
+  if (names.length > 0 && !force) {
+    throw new UsageError(`${folder} holds a model: choose another folder, or replace it with --force.`);
   }
 }
 
@@ -113,9 +127,7 @@ async function requireRoom(byteLength: number, folder: string): Promise<void> {
 }
 
 async function run(options: Options, signal: AbortSignal): Promise<void> {
-  if (!options.force && (await isTaken(options.out))) {
-    throw new UsageError(`${options.out} is not empty: choose another folder, or replace it with --force.`);
-  }
+  await requireTarget(options.out, options.force);
   const source = await openModel(options.file);
   const line = createProgressLine();
   try {

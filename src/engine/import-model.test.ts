@@ -9,11 +9,11 @@ import {
   TINY_MISTRAL_LIMITS,
   TINY_MISTRAL_SHAPE,
 } from '../../tests/tools/tiny-mistral.ts';
+import { float16ToNumber } from '../base/float16.ts';
 import { type ByteSource, memorySource } from '../formats/byte-source.ts';
 import type { GgufTensor, GgufValue } from '../formats/gguf/gguf.ts';
 import { parseGguf } from '../formats/gguf/parse-gguf.ts';
 import { BLOCK_FORMATS } from '../formats/quant/formats.ts';
-import { halfToFloat } from '../formats/quant/half.ts';
 import type { Matrix, ModelDescription } from '../models/model-description.ts';
 import { parseModelFiles } from '../models/model-files.ts';
 import type { Progress } from './api.ts';
@@ -170,7 +170,7 @@ describe('tiny-mistral', () => {
     const stored = new Float32Array((record as Uint8Array).slice().buffer);
     expect(stored).toHaveLength(TINY_MISTRAL_SHAPE.hiddenSize);
     stored.forEach((value, index) => {
-      expect(value).toBe(halfToFloat(halves.getUint16(index * 2, true)));
+      expect(value).toBe(float16ToNumber(halves.getUint16(index * 2, true)));
     });
   });
 

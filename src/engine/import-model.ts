@@ -3,13 +3,13 @@
  * moved, never requantised. At most two shards and two slices of the source are in memory, however large the file.
  */
 import { TramontaneError } from '../base/errors.ts';
+import { float16ToNumber } from '../base/float16.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
 import type { ByteSource } from '../formats/byte-source.ts';
 import { type Gguf, metadataInteger, metadataNumber, metadataString } from '../formats/gguf/gguf.ts';
 import { parseGguf } from '../formats/gguf/parse-gguf.ts';
 import { toRotateHalfRows } from '../formats/gguf/rope-rows.ts';
 import { BLOCK_WEIGHTS, viewOf } from '../formats/quant/block-format.ts';
-import { halfToFloat } from '../formats/quant/half.ts';
 import { buildTokenizerJson } from '../formats/tokenizer/build-tokenizer.ts';
 import {
   CONFIG_FILE,
@@ -254,7 +254,7 @@ function widenHalves(source: Uint8Array, target: Uint8Array): void {
   const from = viewOf(source);
   const to = viewOf(target);
   for (let index = 0; index < source.byteLength / 2; index++) {
-    to.setFloat32(index * 4, halfToFloat(from.getUint16(index * 2, true)), true);
+    to.setFloat32(index * 4, float16ToNumber(from.getUint16(index * 2, true)), true);
   }
 }
 

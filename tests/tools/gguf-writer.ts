@@ -1,7 +1,8 @@
 /** Writes small GGUF files, for tests and for models that scripts make. Good files only: tests spoil bytes themselves. */
+
+import { numberToFloat16 } from '../../src/base/float16.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/formats/gguf/ggml-types.ts';
 import type { GgufScalarType, GgufValue } from '../../src/formats/gguf/gguf.ts';
-import { floatToHalf } from '../../src/formats/quant/half.ts';
 
 export interface TensorToWrite {
   name: string;
@@ -161,7 +162,7 @@ export function quantise(type: QuantisableType, weights: Float32Array): Uint8Arr
   if (type === 'F32' || type === 'F16') {
     weights.forEach((weight, index) => {
       if (type === 'F32') view.setFloat32(index * 4, weight, true);
-      else view.setUint16(index * 2, floatToHalf(weight), true);
+      else view.setUint16(index * 2, numberToFloat16(weight), true);
     });
     return bytes;
   }
@@ -173,14 +174,14 @@ export function quantise(type: QuantisableType, weights: Float32Array): Uint8Arr
     const most = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
     const scale = { Q4_0: largest / -8, Q4_1: (most - least) / 15, Q8_0: Math.abs(largest) / 127 }[type];
     const inverse = scale === 0 ? 0 : 1 / scale;
-    view.setUint16(start, floatToHalf(scale), true);
+    view.setUint16(start, numberToFloat16(scale), true);
     if (type === 'Q8_0') {
       values.forEach((value, index) => {
         view.setInt8(start + 2 + index, Math.round(value * inverse));
       });
       continue;
     }
-    if (type === 'Q4_1') view.setUint16(start + 2, floatToHalf(least), true);
+    if (type === 'Q4_1') view.setUint16(start + 2, numberToFloat16(least), true);
     const quants = start + (type === 'Q4_1' ? 4 : 2);
     values.forEach((value, index) => {
       const exact = type === 'Q4_0' ? value * inverse + 8.5 : (value - least) * inverse + 0.5;

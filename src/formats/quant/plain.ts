@@ -1,6 +1,7 @@
 /** F32 and F16: weights as they are, without scales. A "block" is 32 of them, for the sake of the common layout. */
+
+import { float16ToNumber } from '../../base/float16.ts';
 import { type BlockFormat, viewOf } from './block-format.ts';
-import { halfToFloat } from './half.ts';
 
 function plainFormat(
   name: 'f32' | 'f16',
@@ -26,4 +27,4 @@ function plainFormat(
 }
 
 export const f32 = plainFormat('f32', 128, (view, index) => view.getFloat32(index * 4, true));
-export const f16 = plainFormat('f16', 64, (view, index) => halfToFloat(view.getUint16(index * 2, true)));
+export const f16 = plainFormat('f16', 64, (view, index) => float16ToNumber(view.getUint16(index * 2, true)));

@@ -2,8 +2,9 @@
  * Q4_0: w = (q - 8) * d. GGUF block of 18 bytes: f16 d, 16 bytes of nibbles.
  * Source: block_q4_0 in https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h
  */
+
+import { float16ToNumber } from '../../base/float16.ts';
 import { BLOCK_WEIGHTS, type BlockFormat, viewOf } from './block-format.ts';
-import { halfToFloat } from './half.ts';
 import { columnsToGgufNibbles, ggufNibblesToColumns } from './nibbles.ts';
 
 const GGUF_BYTES = 18;
@@ -36,7 +37,7 @@ export const q4_0: BlockFormat = {
   dequantise(quants, scales, weights) {
     const scaleView = viewOf(scales);
     for (let column = 0; column < weights.length; column++) {
-      const scale = halfToFloat(scaleView.getUint16(Math.floor(column / BLOCK_WEIGHTS) * 2, true));
+      const scale = float16ToNumber(scaleView.getUint16(Math.floor(column / BLOCK_WEIGHTS) * 2, true));
       const byte = quants[column >> 1] as number;
       weights[column] = ((column & 1 ? byte >> 4 : byte & 0x0f) - 8) * scale;
     }

@@ -2,8 +2,9 @@
  * Q4_1: w = q * d + m. GGUF block of 20 bytes: f16 d, f16 m, 16 bytes of nibbles.
  * Source: block_q4_1 in https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h
  */
+
+import { float16ToNumber } from '../../base/float16.ts';
 import { BLOCK_WEIGHTS, type BlockFormat, viewOf } from './block-format.ts';
-import { halfToFloat } from './half.ts';
 import { columnsToGgufNibbles, ggufNibblesToColumns } from './nibbles.ts';
 
 const GGUF_BYTES = 20;
@@ -39,8 +40,8 @@ export const q4_1: BlockFormat = {
     const scaleView = viewOf(scales);
     for (let column = 0; column < weights.length; column++) {
       const start = Math.floor(column / BLOCK_WEIGHTS) * SCALE_BYTES;
-      const scale = halfToFloat(scaleView.getUint16(start, true));
-      const min = halfToFloat(scaleView.getUint16(start + 2, true));
+      const scale = float16ToNumber(scaleView.getUint16(start, true));
+      const min = float16ToNumber(scaleView.getUint16(start + 2, true));
       const byte = quants[column >> 1] as number;
       weights[column] = (column & 1 ? byte >> 4 : byte & 0x0f) * scale + min;
     }

@@ -2,8 +2,9 @@
  * Q8_0: w = q * d. GGUF block of 34 bytes: f16 d, 32 int8.
  * Source: block_q8_0 in https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h
  */
+
+import { float16ToNumber } from '../../base/float16.ts';
 import { BLOCK_WEIGHTS, type BlockFormat, viewOf } from './block-format.ts';
-import { halfToFloat } from './half.ts';
 
 const GGUF_BYTES = 34;
 const QUANT_BYTES = 32;
@@ -40,7 +41,7 @@ export const q8_0: BlockFormat = {
     const quantView = viewOf(quants);
     const scaleView = viewOf(scales);
     for (let column = 0; column < weights.length; column++) {
-      const scale = halfToFloat(scaleView.getUint16(Math.floor(column / BLOCK_WEIGHTS) * 2, true));
+      const scale = float16ToNumber(scaleView.getUint16(Math.floor(column / BLOCK_WEIGHTS) * 2, true));
       weights[column] = quantView.getInt8(column) * scale;
     }
   },

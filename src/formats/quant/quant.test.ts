@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { type QuantisableType, quantise } from '../../../tests/tools/gguf-writer.ts';
 import { createRandom } from '../../../tests/tools/random.ts';
+import { float16ToNumber } from '../../base/float16.ts';
 import { BLOCK_WEIGHTS, type BlockFormat, viewOf } from './block-format.ts';
 import { BLOCK_FORMATS } from './formats.ts';
-import { floatToHalf, halfToFloat } from './half.ts';
 
 const FORMATS = Object.entries(BLOCK_FORMATS) as [QuantisableType, BlockFormat][];
 const BLOCKS = 37;
@@ -19,7 +19,7 @@ function repack(format: BlockFormat, blocks: Uint8Array) {
 /** Weights by the definition of each GGUF format, one at a time. */
 function ggufWeight(type: QuantisableType, block: Uint8Array, index: number): number {
   const view = viewOf(block);
-  const half = (offset: number) => halfToFloat(view.getUint16(offset, true));
+  const half = (offset: number) => float16ToNumber(view.getUint16(offset, true));
   const nibble = (offset: number) => (view.getUint8(offset + (index % 16)) >> (index < 16 ? 0 : 4)) & 15;
   switch (type) {
     case 'F32':
@@ -89,25 +89,4 @@ test('nibbles are packed in column order, lowest bits first', () => {
   );
   // Columns 0 to 15 hold 0 to 15, columns 16 to 31 hold 15 to 0.
   expect(words).toEqual(['76543210', 'fedcba98', '89abcdef', '1234567']);
-});
-
-describe('half', () => {
-  test('all values but NaN keep their bits through f32', () => {
-    const changed: number[] = [];
-    for (let bits = 0; bits < 65536; bits++) {
-      const value = halfToFloat(bits);
-      if (!Number.isNaN(value) && floatToHalf(value) !== bits) changed.push(bits);
-    }
-    expect(changed).toEqual([]);
-    expect(Number.isNaN(halfToFloat(floatToHalf(Number.NaN)))).toBe(true);
-  });
-
-  test('rounds to nearest, ties to even', () => {
-    expect(halfToFloat(floatToHalf(1 + 2 ** -11))).toBe(1);
-    expect(halfToFloat(floatToHalf(1 + 3 * 2 ** -11))).toBe(1 + 2 ** -9);
-    expect(floatToHalf(2 ** -25)).toBe(0);
-    expect(floatToHalf(3 * 2 ** -25)).toBe(2);
-    expect(halfToFloat(floatToHalf(65519))).toBe(65504);
-    expect(halfToFloat(floatToHalf(65520))).toBe(Number.POSITIVE_INFINITY);
-  });
 });

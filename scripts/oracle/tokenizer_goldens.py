@@ -132,21 +132,28 @@ def plain_smollm(text: str, vocabulary: dict[str, int], ranks: dict[tuple[str, s
     return ids
 
 
-def smollm(path: str) -> dict:
+def smollm_reference(path: str) -> Tokenizer:
+    """SmolLM2's tokenizer as its makers publish it, control tokens in text being text."""
     fields = GGUFReader(path).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     types = fields["tokenizer.ggml.token_type"].contents()
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
-    vocabulary = {token: i for i, token in enumerate(tokens)}
-    reference = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    reference = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
     reference.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
     )
     reference.decoder = decoders.ByteLevel()
     reference.add_special_tokens([AddedToken(t, special=True, normalized=False) for t, kind in zip(tokens, types) if kind == 3])
     reference.encode_special_tokens = True
+    return reference
+
+
+def smollm(path: str) -> dict:
+    reference = smollm_reference(path)
     ids = [reference.encode(text, add_special_tokens=False).ids for text in strings()]
-    ranks = {merge: rank for rank, merge in enumerate(merges)}
+    vocabulary = reference.get_vocab()
+    merges = GGUFReader(path).fields["tokenizer.ggml.merges"].contents()
+    ranks = {tuple(merge.split(" ")): rank for rank, merge in enumerate(merges)}
     for text, expected in zip(strings(), ids):
         assert plain_smollm(text, vocabulary, ranks) == expected, (text, plain_smollm(text, vocabulary, ranks), expected)
     return {"ids": ids}

@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { defineConfig } from 'vite';
-import { VitePWA } from 'vite-plugin-pwa';
 import { closedPolicy, contentSecurityPolicy } from './scripts/vite/content-security-policy.ts';
+import { serviceWorker } from './scripts/vite/service-worker.ts';
 import { sizeBudget } from './scripts/vite/size-budget.ts';
 
 const packageJson = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as {
@@ -14,9 +14,6 @@ const packageJson = JSON.parse(readFileSync(new URL('./package.json', import.met
 };
 
 const pages = ['index', 'json', 'ask'];
-
-/** The engine's worker carries all of WebLLM (6.8 MB); it must be there when the network is not. */
-const MAX_PRECACHED_FILE_BYTES = 16 * 2 ** 20;
 
 export default defineConfig({
   base: './',
@@ -37,27 +34,6 @@ export default defineConfig({
       { page: 'index.html', maxGzipBytes: 150_000 },
       { page: 'json.html', maxGzipBytes: 150_000 },
     ]),
-    VitePWA({
-      // The page registers the service worker itself and decides when an update takes over (src/app/offline.ts).
-      injectRegister: null,
-      registerType: 'prompt',
-      manifest: false,
-      filename: 'service-worker.js',
-      workbox: {
-        globPatterns: ['**/*.{html,js,css,wasm,svg,png,webmanifest}', 'models/models.json'],
-        // Weights live in IndexedDB, never here.
-        globIgnores: ['models/*/**', 'ask.html'],
-        maximumFileSizeToCacheInBytes: MAX_PRECACHED_FILE_BYTES,
-        inlineWorkboxRuntime: true,
-        sourcemap: false,
-        // Page parameters (?engine=fake) select behaviour, not files.
-        ignoreURLParametersMatching: [/.*/],
-        navigateFallback: null,
-        cleanupOutdatedCaches: true,
-        // The first visit is taken over at once; an update waits until the person agrees.
-        clientsClaim: true,
-        skipWaiting: false,
-      },
-    }),
+    serviceWorker(),
   ],
 });

@@ -1,7 +1,8 @@
-/** What `npm run ask` and `npm run score` talk to: the engine of this site, in this browser. */
+/** The page that commands drive (`npm run ask`, `npm run score`): the site's engine, without anything to look at. */
 import { toWireError } from '../base/errors.ts';
-import { createWorkerEngine } from '../worker/client.ts';
+import { createEngine } from './create-engine.ts';
+import { versions } from './versions.ts';
 
-export const commandApi = { engine: createWorkerEngine(), toWireError };
+export const commandApi = { engine: await createEngine(), toWireError, versions };
 
 Object.assign(globalThis, { tramontane: commandApi });

@@ -11,7 +11,10 @@ const adapter: FitAdapter = {
 const plenty = { usedBytes: 0, quotaBytes: 98_000_000 };
 
 test('a capable device with just enough space: good', () => {
-  expect(assessFit(model, { adapter, storage: plenty, isStored: false })).toEqual({ verdict: 'good', reasons: [] });
+  expect(assessFit(model, { adapter, storage: plenty, isStored: false })).toEqual({
+    verdict: 'good',
+    reasons: [],
+  });
 });
 
 test('one byte of storage too few: impossible, unless it is stored already', () => {
@@ -25,9 +28,9 @@ test('limits just below what is needed: impossible', () => {
   expect(
     assessFit(model, { ...situation, adapter: { ...adapter, maxStorageBindingBytes: 2 ** 27 - 1 } }).verdict,
   ).toBe('impossible');
-  expect(assessFit(model, { ...situation, adapter: { ...adapter, maxStorageBuffersPerStage: 7 } }).verdict).toBe(
-    'impossible',
-  );
+  expect(
+    assessFit(model, { ...situation, adapter: { ...adapter, maxStorageBuffersPerStage: 7 } }).verdict,
+  ).toBe('impossible');
 });
 
 test('no f16 or no GPU: slow, and it says why', () => {
@@ -35,7 +38,10 @@ test('no f16 or no GPU: slow, and it says why', () => {
   const noF16 = assessFit(model, { ...situation, adapter: { ...adapter, shaderF16: false } });
   expect(noF16.verdict).toBe('slow');
   expect(noF16.reasons[0]).toContain('shader-f16');
-  const software = assessFit(model, { ...situation, adapter: { ...adapter, isSoftware: true, shaderF16: false } });
+  const software = assessFit(model, {
+    ...situation,
+    adapter: { ...adapter, isSoftware: true, shaderF16: false },
+  });
   expect(software.verdict).toBe('slow');
   expect(software.reasons).toHaveLength(1);
 });

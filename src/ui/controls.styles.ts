@@ -54,7 +54,13 @@ export const controls = css`
     color: var(--_text-quiet);
   }
 
+  .button.plain:disabled {
+    background: transparent;
+    opacity: 0.55;
+  }
+
   .button.plain:hover:not(:disabled) {
+    border-color: transparent;
     background: var(--_surface-sunken);
     color: var(--_text);
   }
@@ -83,6 +89,7 @@ export const controls = css`
   .field {
     display: grid;
     gap: var(--_space-1);
+    align-content: start;
     min-width: 0;
   }
 
@@ -96,7 +103,7 @@ export const controls = css`
   .input {
     width: 100%;
     min-height: 2.25rem;
-    padding: var(--_space-2) var(--_space-3);
+    padding: 0.375rem var(--_space-3);
     border: 1px solid var(--_border-strong);
     border-radius: var(--_radius-medium);
     background: var(--_surface-raised);

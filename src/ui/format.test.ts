@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest';
-import { formatBytes, formatBytesOf, formatCount, formatDuration, formatLatency, formatRate } from './format.ts';
+import {
+  formatBytes,
+  formatBytesOf,
+  formatCount,
+  formatDuration,
+  formatLatency,
+  formatRate,
+} from './format.ts';
 
 test.each([
   [0, '0 B'],

@@ -10,18 +10,33 @@ export const icons = {
   send: icon(svg`<path d="M10 16V4.500M5 9l5-5 5 5"/>`),
   stop: icon(svg`<rect x="5.5" y="5.5" width="9" height="9" rx="1.8" fill="currentColor" stroke="none"/>`),
   plus: icon(svg`<path d="M10 4.500v11M4.5 10h11"/>`),
-  settings: icon(svg`<path d="M3.5 6h6M13.5 6h3M3.5 14h3M10.5 14h6"/><circle cx="11.5" cy="6" r="2"/><circle cx="8.5" cy="14" r="2"/>`),
-  copy: icon(svg`<rect x="7" y="7" width="9" height="9" rx="2"/><path d="M13 7V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v5a2 2 0 0 0 2 2h1"/>`, 16),
+  settings: icon(
+    svg`<path d="M3.5 6h6M13.5 6h3M3.5 14h3M10.5 14h6"/><circle cx="11.5" cy="6" r="2"/><circle cx="8.5" cy="14" r="2"/>`,
+  ),
+  copy: icon(
+    svg`<rect x="7" y="7" width="9" height="9" rx="2"/><path d="M13 7V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v5a2 2 0 0 0 2 2h1"/>`,
+    16,
+  ),
   check: icon(svg`<path d="m4.5 10.5 3.5 3.5 7.5-8"/>`, 16),
   retry: icon(svg`<path d="M15.5 8.500A6 6 0 1 0 16 11M16 4.500v4h-4"/>`, 16),
   down: icon(svg`<path d="M10 4v11.500M5 11l5 5 5-5"/>`),
-  lock: icon(svg`<rect x="4.5" y="9" width="11" height="7.5" rx="2"/><path d="M7 9V6.800a3 3 0 0 1 6 0V9"/>`, 16),
-  sun: icon(svg`<circle cx="10" cy="10" r="3.2"/><path d="M10 2.800v1.400M10 15.800v1.400M2.8 10h1.400M15.8 10h1.400M4.9 4.900l1 1M14.1 14.100l1 1M4.9 15.100l1-1M14.1 5.900l1-1"/>`),
+  lock: icon(
+    svg`<rect x="4.5" y="9" width="11" height="7.5" rx="2"/><path d="M7 9V6.800a3 3 0 0 1 6 0V9"/>`,
+    16,
+  ),
+  sun: icon(
+    svg`<circle cx="10" cy="10" r="3.2"/><path d="M10 2.800v1.400M10 15.800v1.400M2.8 10h1.400M15.8 10h1.400M4.9 4.900l1 1M14.1 14.100l1 1M4.9 15.100l1-1M14.1 5.900l1-1"/>`,
+  ),
   moon: icon(svg`<path d="M16.5 11.800A6.8 6.8 0 0 1 8.2 3.500a6.8 6.8 0 1 0 8.3 8.300Z"/>`),
-  auto: icon(svg`<circle cx="10" cy="10" r="6.5"/><path d="M10 3.500a6.5 6.5 0 0 1 0 13Z" fill="currentColor"/>`),
+  auto: icon(
+    svg`<circle cx="10" cy="10" r="6.5"/><path d="M10 3.500a6.5 6.5 0 0 1 0 13Z" fill="currentColor"/>`,
+  ),
   close: icon(svg`<path d="m5.5 5.5 9 9M14.5 5.500l-9 9"/>`),
   warning: icon(svg`<path d="M10 3.5 17 16H3Z"/><path d="M10 8.200v3.600M10 13.800v.2"/>`),
-  chip: icon(svg`<rect x="5.5" y="5.5" width="9" height="9" rx="2"/><path d="M8 3v2.500M12 3v2.500M8 14.500V17M12 14.500V17M3 8h2.500M3 12h2.500M14.5 8H17M14.5 12H17"/>`, 16),
+  chip: icon(
+    svg`<rect x="5.5" y="5.5" width="9" height="9" rx="2"/><path d="M8 3v2.500M12 3v2.500M8 14.500V17M12 14.500V17M3 8h2.500M3 12h2.500M14.5 8H17M14.5 12H17"/>`,
+    16,
+  ),
   play: icon(svg`<path d="M7 4.800v10.400l8-5.200Z" fill="currentColor"/>`, 16),
 };
 

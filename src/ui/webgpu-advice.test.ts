@@ -11,10 +11,18 @@ function advise(userAgent: string, more: { isSecureContext?: boolean; hasWebGpu?
 
 test.each([
   ['an old Chrome', chromeOn('Windows NT 10.0; Win64; x64', 112), /version 113, this is 112/],
-  ['Chrome without acceleration', chromeOn('Windows NT 10.0; Win64; x64', 140), /chrome:\/\/settings\/system/],
+  [
+    'Chrome without acceleration',
+    chromeOn('Windows NT 10.0; Win64; x64', 140),
+    /chrome:\/\/settings\/system/,
+  ],
   ['Chrome on Linux', chromeOn('X11; Linux x86_64', 140), /enable-unsafe-webgpu/],
   ['Edge', `${chromeOn('Windows NT 10.0; Win64; x64', 140)} Edg/140.0.0.0`, /edge:\/\/settings\/system/],
-  ['Firefox', 'Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0', /dom\.webgpu\.enabled/],
+  [
+    'Firefox',
+    'Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0',
+    /dom\.webgpu\.enabled/,
+  ],
   [
     'Safari',
     'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15',

@@ -13,7 +13,8 @@ export interface WebGpuAdvice {
   steps: string[];
 }
 
-const problem = 'This page runs its model on your GPU through WebGPU, which this browser does not offer right now.';
+const problem =
+  'This page runs its model on your GPU through WebGPU, which this browser does not offer right now.';
 
 function versionOf(userAgent: string, pattern: RegExp): number | null {
   const match = pattern.exec(userAgent);
@@ -34,7 +35,8 @@ export function adviseOnWebGpu({ userAgent, isSecureContext, hasWebGpu }: Browse
   const safari = versionOf(userAgent, /Version\/(\d+)[.\d]* (?:Mobile\/\S+ )?Safari/);
   if (chrome !== null) {
     const [name, scheme] = edge === null ? ['Chrome', 'chrome'] : ['Edge', 'edge'];
-    if (chrome < 113) return { problem, steps: [`Update ${name}: WebGPU came with version 113, this is ${chrome}.`] };
+    if (chrome < 113)
+      return { problem, steps: [`Update ${name}: WebGPU came with version 113, this is ${chrome}.`] };
     const found = hasWebGpu
       ? `${name} knows WebGPU, but found no GPU it can use.`
       : `${name} has WebGPU switched off on this device.`;
@@ -43,7 +45,9 @@ export function adviseOnWebGpu({ userAgent, isSecureContext, hasWebGpu }: Browse
       steps: [
         `Open ${scheme}://settings/system, switch on “Use graphics acceleration when available”, and restart ${name}.`,
         ...(isLinux
-          ? [`On Linux, also enable ${scheme}://flags/#enable-unsafe-webgpu and ${scheme}://flags/#enable-vulkan.`]
+          ? [
+              `On Linux, also enable ${scheme}://flags/#enable-unsafe-webgpu and ${scheme}://flags/#enable-vulkan.`,
+            ]
           : []),
         `Look at ${scheme}://gpu: the line “WebGPU” should say “Hardware accelerated”. If not, update the graphics driver.`,
       ],
@@ -61,7 +65,10 @@ export function adviseOnWebGpu({ userAgent, isSecureContext, hasWebGpu }: Browse
   if (safari !== null) {
     return {
       problem,
-      steps: ['Update to macOS 26, iOS 26 or later: Safari 26 has WebGPU.', 'Or use Chrome or Edge on this computer.'],
+      steps: [
+        'Update to macOS 26, iOS 26 or later: Safari 26 has WebGPU.',
+        'Or use Chrome or Edge on this computer.',
+      ],
     };
   }
   return { problem, steps: ['Open this page in a current Chrome or Edge on a computer with a GPU.'] };

@@ -19,7 +19,10 @@ export class TramontaneSubmitEvent extends Event {
  * @csspart send-button - Sends, or stops while an answer is being written.
  */
 export class TramontaneComposer extends LitElement {
-  static override shadowRootOptions: ShadowRootInit = { ...LitElement.shadowRootOptions, delegatesFocus: true };
+  static override shadowRootOptions: ShadowRootInit = {
+    ...LitElement.shadowRootOptions,
+    delegatesFocus: true,
+  };
   static override styles = [
     base,
     controls,

@@ -170,7 +170,7 @@ export const markdownStyles = css`
 
   th,
   td {
-    padding: 0.5em 0.875em;
+    padding: 0.5rem 0.875rem;
     text-align: start;
     overflow-wrap: normal;
   }
@@ -191,7 +191,6 @@ export const markdownStyles = css`
     font-weight: 600;
   }
 
-  tr + tr > td,
   tbody > tr > td {
     border-top: 1px solid var(--_border);
   }

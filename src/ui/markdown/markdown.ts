@@ -102,7 +102,10 @@ export class TramontaneMarkdown extends LitElement {
 
 function codeOf(nodes: readonly ChildNode[]): HTMLElement | null {
   for (const node of nodes) {
-    const code = node instanceof HTMLElement ? node.querySelector<HTMLElement>('.code-frame pre > code, pre > code') : null;
+    const code =
+      node instanceof HTMLElement
+        ? node.querySelector<HTMLElement>('.code-frame pre > code, pre > code')
+        : null;
     if (code) return code;
   }
   return null;

@@ -10,7 +10,13 @@ export type Block = MarkedToken;
 /** Link definitions (`[name]: url`) by name; they apply to the whole text, wherever they stand. */
 export type LinkDefinitions = Record<string, Pick<Tokens.Link, 'href'> & { title?: string }>;
 
-const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const escapes: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => escapes[character] ?? character);

@@ -10,6 +10,8 @@ const configuration: Config & { RETURN_DOM_FRAGMENT: true } = {
     ...['h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td', '#text'],
   ],
   ALLOWED_ATTR: ['href', 'title', 'start', 'align', 'class'],
+  // Every other attribute's value would have to look like an address.
+  ADD_URI_SAFE_ATTR: ['align', 'start'],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,

@@ -99,6 +99,8 @@ export class TramontaneMessage extends LitElement {
       }
 
       .statistics {
+        display: flex;
+        flex-wrap: wrap;
         margin-inline-start: var(--_space-2);
       }
 

@@ -1,7 +1,6 @@
 /** Progress of a long task: a bar with a label above and details below. */
 import { css, html, LitElement } from 'lit';
-import { property } from 'lit/decorators.js';
-import { styleMap } from 'lit/directives/style-map.js';
+import { property, query } from 'lit/decorators.js';
 import { base } from '../tokens.css.ts';
 
 /**
@@ -94,13 +93,21 @@ export class TramontaneProgress extends LitElement {
   @property({ attribute: false }) value: number | null = null;
   @property() detail = '';
 
+  @query('.indicator') private indicator!: HTMLElement;
+
+  /** Not a style attribute in the template: a strict style-src forbids even an empty one. */
+  protected override updated(): void {
+    const { value } = this;
+    this.indicator.style.transform = value === null ? '' : `scaleX(${Math.min(Math.max(value, 0), 1)})`;
+  }
+
   protected override render() {
     const { value } = this;
     const percent = value === null ? null : Math.floor(Math.min(Math.max(value, 0), 1) * 100);
     return html`
       <div class="label" part="label" id="label">
         <span>${this.label}</span>
-        <span class="percent" aria-hidden="true">${percent === null ? '' : `${percent} %`}</span>
+        <span class="percent" aria-hidden="true">${percent === null ? '' : `${percent}%`}</span>
       </div>
       <div
         class="track ${value === null ? 'unknown' : ''}"
@@ -110,13 +117,9 @@ export class TramontaneProgress extends LitElement {
         aria-valuemin="0"
         aria-valuemax="100"
         aria-valuenow=${percent ?? ''}
-        aria-valuetext=${[percent === null ? '' : `${percent} %`, this.detail].filter(Boolean).join(', ')}
+        aria-valuetext=${[percent === null ? '' : `${percent}%`, this.detail].filter(Boolean).join(', ')}
       >
-        <div
-          class="indicator"
-          part="indicator"
-          style=${styleMap(value === null ? {} : { transform: `scaleX(${Math.min(Math.max(value, 0), 1)})` })}
-        ></div>
+        <div class="indicator" part="indicator"></div>
       </div>
       <div class="detail" part="detail">${this.detail}</div>
     `;

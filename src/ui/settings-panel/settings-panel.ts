@@ -62,7 +62,12 @@ function parseField(field: NumberField, text: string): number | undefined | { pr
   if (text.trim() === '') return undefined;
   const value = Number(text);
   const isInside = field.isMinExcluded ? value > field.min : value >= field.min;
-  if (!Number.isFinite(value) || !isInside || value > field.max || (field.isInteger && !Number.isInteger(value))) {
+  if (
+    !Number.isFinite(value) ||
+    !isInside ||
+    value > field.max ||
+    (field.isInteger && !Number.isInteger(value))
+  ) {
     const range = `${field.isMinExcluded ? 'Above' : 'From'} ${field.min}${field.max >= 1_000_000 ? '' : ` to ${field.max}`}`;
     return { problem: field.isInteger ? `A whole number. ${range}.` : `A number. ${range}.` };
   }
@@ -154,7 +159,9 @@ export class TramontaneSettingsPanel extends LitElement {
   #renderNumber(field: NumberField) {
     const problem = this.problems[field.key];
     const placeholder =
-      field.key === 'temperature' && this.defaultTemperature !== null ? String(this.defaultTemperature) : 'Default';
+      field.key === 'temperature' && this.defaultTemperature !== null
+        ? String(this.defaultTemperature)
+        : 'Default';
     return html`<div class="field">
       <label class="field-label" for=${field.key}>${field.label}</label>
       <input

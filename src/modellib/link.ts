@@ -33,7 +33,12 @@ const MAX_BUFFER_BYTES = 2 ** 30;
 let template: WasmTemplate | null = null;
 
 function runtimeTemplate(): WasmTemplate {
-  template ??= splitWasm(Uint8Array.from(atob(runtimeWasmBase64), (character) => character.charCodeAt(0)));
+  if (template === null) {
+    const binary = atob(runtimeWasmBase64);
+    const wasm = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++) wasm[i] = binary.charCodeAt(i);
+    template = splitWasm(wasm);
+  }
   return template;
 }
 

@@ -1,0 +1,40 @@
+/** Causal attention of a chunk of tokens over the KV cache. */
+import type { Architecture } from '../../../models/model-description.ts';
+import type { GpuCaps } from '../../gpu-caps.ts';
+import { type BufferRef, constant, dim, type Step } from '../../library-spec.ts';
+import { requireAttentionShape } from '../rope-kv/kv-cache.ts';
+import { attentionPrefillKernel, prefillTile } from './attention-prefill.wgsl.ts';
+
+export interface PrefillAttentionOperands {
+  /** f32 [tokens, (headCount + 2 kvHeadCount) headDim], query rows already rotated; the others are not read. */
+  qkv: BufferRef;
+  /** Caches that hold positions 0 .. position + tokens - 1, these tokens' own included. */
+  keyCache: BufferRef;
+  valueCache: BufferRef;
+  /** f32 [tokens, headCount headDim]. */
+  output: BufferRef;
+  architecture: Architecture;
+  contextLength: number;
+}
+
+/**
+ * One dispatch: token t attends to positions 0 .. position + t. No score outlives its tile.
+ *
+ * @throws TramontaneError `architecture-unsupported`, `adapter-limits` (see {@link requireAttentionShape}).
+ */
+export function planPrefillAttention(operands: PrefillAttentionOperands, caps: GpuCaps): Step[] {
+  const { architecture } = operands;
+  requireAttentionShape(architecture, operands.contextLength, caps);
+  const { rows } = prefillTile(architecture);
+  return [
+    {
+      kernel: attentionPrefillKernel(architecture, caps),
+      buffers: [operands.qkv, operands.keyCache, operands.valueCache, operands.output],
+      uniforms: [dim('tokens'), dim('position')],
+      grid: [
+        dim('tokens', architecture.headCount / architecture.kvHeadCount, 0, rows),
+        constant(architecture.kvHeadCount),
+      ],
+    },
+  ];
+}

@@ -16,7 +16,8 @@ export function startError(text: string): void {
 
 export function addByte(byte: u32): void {
   if (used + 1 >= CAPACITY) return;
-  store<u8>(buffer + used, byte >= 32 && byte < 127 ? byte : 63 /* ? */);
+  const isAllowed = (byte >= 32 && byte < 127) || byte == 10;
+  store<u8>(buffer + used, isAllowed ? byte : 63 /* ? */);
   used++;
 }
 

@@ -3,7 +3,7 @@
 
 import { Address, OK } from "./abi";
 import { copyToGpu, createGpuBuffer } from "./device";
-import { addText, addNumber, endError, prefixError, startError } from "./errors";
+import { addBytes, addText, endError, prefixError, startError } from "./errors";
 import { bufferTable, headerField, tableCount } from "./payload";
 import { BUFFER_BYTE_LENGTH, BUFFER_BYTES, BUFFER_GPU_ID, BUFFER_INITIAL, BUFFER_NAME, HEADER_BUFFERS } from "../payload-layout";
 
@@ -32,9 +32,9 @@ export function plannedBufferId(field: usize): u32 {
   const buffer = <usize>headerField(field);
   const id = buffer == 0 ? 0 : load<u32>(buffer, BUFFER_GPU_ID);
   if (id == 0) {
-    startError("planned buffer ");
-    addNumber(field);
-    addText(" is used before create_tir_paged_kv_cache");
+    startError("the planned buffer ");
+    if (buffer != 0) addBytes(<usize>load<u32>(buffer, BUFFER_NAME), <usize>load<u32>(buffer, BUFFER_NAME + 4));
+    addText(" does not exist before create_tir_paged_kv_cache");
     endError();
   }
   return id;

@@ -25,7 +25,7 @@ class MemorySink {
   readonly files = new Map<string, Uint8Array>();
   async writeFile(name: string, bytes: Uint8Array): Promise<void> {
     expect(this.files.has(name), `${name} is written once`).toBe(false);
-    this.files.set(name, bytes);
+    this.files.set(name, bytes.slice());
   }
   json(name: string) {
     return JSON.parse(new TextDecoder().decode(this.files.get(name)));

@@ -26,6 +26,7 @@ import { createModelConfig, createTensorCache, type WrittenShard } from './model
 
 /** Where an import writes. A file is written once, whole; `tensor-cache.json` comes last and completes the model. */
 export interface ModelSink {
+  /** `bytes` are the sink's only until the promise settles: the memory is used again. */
   writeFile(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
 }
 
@@ -135,7 +136,10 @@ export async function importGguf(
   };
 }
 
-/** Fills shards one after the other; while one is hashed and written, the next is filled. */
+/**
+ * Fills shards one after the other; while one is hashed and written, the next is filled. The two take turns in two
+ * buffers, since shards left to the garbage collector would pile up.
+ */
 async function writeShards(
   source: ByteSource,
   plan: ImportPlan,
@@ -144,11 +148,14 @@ async function writeShards(
 ): Promise<WrittenShard[]> {
   const meter = new ProgressMeter(plan.sourceByteLength);
   const onBytes = (byteLength: number) => onProgress?.({ phase: 'import', ...meter.add(byteLength) });
+  const largest = Math.max(...plan.shards.map(({ byteLength }) => byteLength));
+  const [first, second] = [new Uint8Array(largest), new Uint8Array(largest)];
   const written: WrittenShard[] = [];
   let writing: Promise<void> = Promise.resolve();
   try {
-    for (const shard of plan.shards) {
-      const bytes = await fillShard(source, shard, signal, onBytes);
+    for (const [index, shard] of plan.shards.entries()) {
+      const bytes = (index % 2 === 0 ? first : second).subarray(0, shard.byteLength);
+      await fillShard(source, shard, bytes, signal, onBytes);
       await writing;
       writing = writeShard(shard, bytes, sink).then((result) => {
         written.push(result);
@@ -190,10 +197,10 @@ interface Slice {
 async function fillShard(
   source: ByteSource,
   shard: PlannedShard,
+  target: Uint8Array<ArrayBuffer>,
   signal: AbortSignal | undefined,
   onBytes: (byteLength: number) => void,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const target = new Uint8Array(shard.byteLength);
+): Promise<void> {
   const slices = shard.items.flatMap((item) => sliceItem(item, target));
   const readSlice = (slice: Slice | undefined) => {
     const reading = slice && source.read(slice.offset, slice.byteLength, signal);
@@ -210,7 +217,6 @@ async function fillShard(
     slice.apply(bytes);
     onBytes(slice.byteLength);
   }
-  return target;
 }
 
 function sliceItem(item: PlannedItem, target: Uint8Array): Slice[] {
@@ -231,6 +237,9 @@ function sliceItem(item: PlannedItem, target: Uint8Array): Slice[] {
   const rowBytes = rowBlocks * format.ggufBlockBytes;
   const unit = headDim ?? 1;
   const sliceRows = Math.max(1, Math.floor(SLICE_BYTES / (rowBytes * unit))) * unit;
+  // An odd number of f16 scales is padded to a whole word.
+  const scalesEnd = scalesOffset + rows * rowBlocks * format.scaleBytes;
+  target.fill(0, scalesEnd, Math.ceil(scalesEnd / 4) * 4);
   const slices: Slice[] = [];
   for (let row = 0; row < rows; row += sliceRows) {
     const count = Math.min(sliceRows, rows - row);

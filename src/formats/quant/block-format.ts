@@ -12,7 +12,7 @@ export interface BlockFormat {
   readonly scaleBytes: number;
   /**
    * Moves whole GGUF blocks into the packed layout; every bit of the source is kept. `quants` and `scales` have room for
-   * exactly the blocks of `blocks`.
+   * exactly the blocks of `blocks`, and begin at even byte offsets of their buffers.
    */
   repack(blocks: Uint8Array, quants: Uint8Array, scales: Uint8Array): void;
   /** The inverse of {@link repack}: proves that it loses nothing. */
@@ -27,4 +27,18 @@ export const BLOCK_WEIGHTS = 32;
 /** Little-endian view of bytes at any alignment. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/**
+ * Bytes as 16-bit words in little-endian order, which is that of every platform with WebGPU. A view of the bytes where
+ * they begin at an even offset, else of a copy: only for reading, then.
+ */
+export function wordsOf(bytes: Uint8Array): Uint16Array {
+  const even = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  return new Uint16Array(even.buffer, even.byteOffset, even.byteLength / 2);
+}
+
+/** As {@link wordsOf}, for writing. @throws RangeError where the bytes begin at an odd offset */
+export function writableWordsOf(bytes: Uint8Array): Uint16Array {
+  return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
 }

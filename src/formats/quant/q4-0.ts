@@ -4,11 +4,13 @@
  */
 
 import { float16ToNumber } from '../../base/float16.ts';
-import { BLOCK_WEIGHTS, type BlockFormat, viewOf } from './block-format.ts';
+import { BLOCK_WEIGHTS, type BlockFormat, viewOf, wordsOf, writableWordsOf } from './block-format.ts';
 import { columnsToGgufNibbles, ggufNibblesToColumns } from './nibbles.ts';
 
 const GGUF_BYTES = 18;
+const GGUF_WORDS = GGUF_BYTES / 2;
 const QUANT_BYTES = 16;
+const QUANT_WORDS = QUANT_BYTES / 2;
 const SCALE_BYTES = 2;
 
 export const q4_0: BlockFormat = {
@@ -17,21 +19,23 @@ export const q4_0: BlockFormat = {
   quantBytes: QUANT_BYTES,
   scaleBytes: SCALE_BYTES,
   repack(blocks, quants, scales) {
-    const count = blocks.byteLength / GGUF_BYTES;
-    for (let block = 0; block < count; block++) {
-      const start = block * GGUF_BYTES;
-      scales[block * 2] = blocks[start] as number;
-      scales[block * 2 + 1] = blocks[start + 1] as number;
-      ggufNibblesToColumns(blocks, start + SCALE_BYTES, quants, block * QUANT_BYTES);
+    const from = wordsOf(blocks);
+    const toQuants = writableWordsOf(quants);
+    const toScales = writableWordsOf(scales);
+    for (let block = 0; block < from.length / GGUF_WORDS; block++) {
+      const start = block * GGUF_WORDS;
+      toScales[block] = from[start] as number;
+      ggufNibblesToColumns(from, start + 1, toQuants, block * QUANT_WORDS);
     }
   },
   unpack(quants, scales, blocks) {
-    const count = blocks.byteLength / GGUF_BYTES;
-    for (let block = 0; block < count; block++) {
-      const start = block * GGUF_BYTES;
-      blocks[start] = scales[block * 2] as number;
-      blocks[start + 1] = scales[block * 2 + 1] as number;
-      columnsToGgufNibbles(quants, block * QUANT_BYTES, blocks, start + SCALE_BYTES);
+    const fromQuants = wordsOf(quants);
+    const fromScales = wordsOf(scales);
+    const to = writableWordsOf(blocks);
+    for (let block = 0; block < to.length / GGUF_WORDS; block++) {
+      const start = block * GGUF_WORDS;
+      to[start] = fromScales[block] as number;
+      columnsToGgufNibbles(fromQuants, block * QUANT_WORDS, to, start + 1);
     }
   },
   dequantise(quants, scales, weights) {

@@ -4,11 +4,13 @@
  */
 
 import { float16ToNumber } from '../../base/float16.ts';
-import { BLOCK_WEIGHTS, type BlockFormat, viewOf } from './block-format.ts';
+import { BLOCK_WEIGHTS, type BlockFormat, viewOf, wordsOf, writableWordsOf } from './block-format.ts';
 import { columnsToGgufNibbles, ggufNibblesToColumns } from './nibbles.ts';
 
 const GGUF_BYTES = 20;
+const GGUF_WORDS = GGUF_BYTES / 2;
 const QUANT_BYTES = 16;
+const QUANT_WORDS = QUANT_BYTES / 2;
 const SCALE_BYTES = 4;
 
 export const q4_1: BlockFormat = {
@@ -17,23 +19,25 @@ export const q4_1: BlockFormat = {
   quantBytes: QUANT_BYTES,
   scaleBytes: SCALE_BYTES,
   repack(blocks, quants, scales) {
-    const count = blocks.byteLength / GGUF_BYTES;
-    for (let block = 0; block < count; block++) {
-      const start = block * GGUF_BYTES;
-      for (let byte = 0; byte < SCALE_BYTES; byte++) {
-        scales[block * SCALE_BYTES + byte] = blocks[start + byte] as number;
-      }
-      ggufNibblesToColumns(blocks, start + SCALE_BYTES, quants, block * QUANT_BYTES);
+    const from = wordsOf(blocks);
+    const toQuants = writableWordsOf(quants);
+    const toScales = writableWordsOf(scales);
+    for (let block = 0; block < from.length / GGUF_WORDS; block++) {
+      const start = block * GGUF_WORDS;
+      toScales[2 * block] = from[start] as number;
+      toScales[2 * block + 1] = from[start + 1] as number;
+      ggufNibblesToColumns(from, start + 2, toQuants, block * QUANT_WORDS);
     }
   },
   unpack(quants, scales, blocks) {
-    const count = blocks.byteLength / GGUF_BYTES;
-    for (let block = 0; block < count; block++) {
-      const start = block * GGUF_BYTES;
-      for (let byte = 0; byte < SCALE_BYTES; byte++) {
-        blocks[start + byte] = scales[block * SCALE_BYTES + byte] as number;
-      }
-      columnsToGgufNibbles(quants, block * QUANT_BYTES, blocks, start + SCALE_BYTES);
+    const fromQuants = wordsOf(quants);
+    const fromScales = wordsOf(scales);
+    const to = writableWordsOf(blocks);
+    for (let block = 0; block < to.length / GGUF_WORDS; block++) {
+      const start = block * GGUF_WORDS;
+      to[start] = fromScales[2 * block] as number;
+      to[start + 1] = fromScales[2 * block + 1] as number;
+      columnsToGgufNibbles(fromQuants, block * QUANT_WORDS, to, start + 2);
     }
   },
   dequantise(quants, scales, weights) {

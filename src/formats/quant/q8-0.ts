@@ -4,10 +4,12 @@
  */
 
 import { float16ToNumber } from '../../base/float16.ts';
-import { BLOCK_WEIGHTS, type BlockFormat, viewOf } from './block-format.ts';
+import { BLOCK_WEIGHTS, type BlockFormat, viewOf, wordsOf, writableWordsOf } from './block-format.ts';
 
 const GGUF_BYTES = 34;
+const GGUF_WORDS = GGUF_BYTES / 2;
 const QUANT_BYTES = 32;
+const QUANT_WORDS = QUANT_BYTES / 2;
 const SCALE_BYTES = 2;
 
 export const q8_0: BlockFormat = {
@@ -16,24 +18,26 @@ export const q8_0: BlockFormat = {
   quantBytes: QUANT_BYTES,
   scaleBytes: SCALE_BYTES,
   repack(blocks, quants, scales) {
-    const count = blocks.byteLength / GGUF_BYTES;
-    for (let block = 0; block < count; block++) {
-      const start = block * GGUF_BYTES;
-      scales[block * 2] = blocks[start] as number;
-      scales[block * 2 + 1] = blocks[start + 1] as number;
-      for (let byte = 0; byte < QUANT_BYTES; byte++) {
-        quants[block * QUANT_BYTES + byte] = blocks[start + SCALE_BYTES + byte] as number;
+    const from = wordsOf(blocks);
+    const toQuants = writableWordsOf(quants);
+    const toScales = writableWordsOf(scales);
+    for (let block = 0; block < from.length / GGUF_WORDS; block++) {
+      const start = block * GGUF_WORDS;
+      toScales[block] = from[start] as number;
+      for (let word = 0; word < QUANT_WORDS; word++) {
+        toQuants[block * QUANT_WORDS + word] = from[start + 1 + word] as number;
       }
     }
   },
   unpack(quants, scales, blocks) {
-    const count = blocks.byteLength / GGUF_BYTES;
-    for (let block = 0; block < count; block++) {
-      const start = block * GGUF_BYTES;
-      blocks[start] = scales[block * 2] as number;
-      blocks[start + 1] = scales[block * 2 + 1] as number;
-      for (let byte = 0; byte < QUANT_BYTES; byte++) {
-        blocks[start + SCALE_BYTES + byte] = quants[block * QUANT_BYTES + byte] as number;
+    const fromQuants = wordsOf(quants);
+    const fromScales = wordsOf(scales);
+    const to = writableWordsOf(blocks);
+    for (let block = 0; block < to.length / GGUF_WORDS; block++) {
+      const start = block * GGUF_WORDS;
+      to[start] = fromScales[block] as number;
+      for (let word = 0; word < QUANT_WORDS; word++) {
+        to[start + 1 + word] = fromQuants[block * QUANT_WORDS + word] as number;
       }
     }
   },

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { floatToHalf, halfToFloat } from '../../src/formats/quant/half.ts';
+import { float16ToNumber, numberToFloat16 } from '../../src/base/float16.ts';
 import { createRandom } from '../tools/random.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 import { readFixture } from '../tools/tokenizer-fixtures.ts';
@@ -32,7 +32,7 @@ test('toF16 rounds to the nearest half, ties to even', () => {
   const random = createRandom(1);
   for (let i = 0; i < 20_000; i++) {
     const value = Math.fround((random() - 0.5) * 2 ** (40 * random() - 24));
-    expect(toF16(value)).toBe(halfToFloat(floatToHalf(value)));
+    expect(toF16(value)).toBe(float16ToNumber(numberToFloat16(value)));
   }
 });
 

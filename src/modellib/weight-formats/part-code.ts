@@ -1,90 +1,154 @@
-/** WGSL functions and bindings for one matrix part, whatever its format. */
+/** WGSL that reads blocks of matrix parts, whatever their formats. */
 import type { WeightFormat } from '../../models/model-description.ts';
-import { type PartVariables, weightFormats } from './weight-formats.ts';
+import { weightFormats } from './weight-formats.ts';
+
+/** A matrix part as a kernel sees it: its format and the names of its storage arrays. */
+export interface PartVariables {
+  format: WeightFormat;
+  quants: string;
+  scales: string;
+}
 
 /** Type of the scales' storage array. Records hold f16; devices without shader-f16 unpack them from words. */
 export function scalesArrayType(format: WeightFormat, shaderF16: boolean): string {
-  const { scaleCount } = weightFormats[format];
   if (!shaderF16) return 'array<u32>';
-  return scaleCount === 1 ? 'array<f16>' : 'array<vec2<f16>>';
-}
-
-/** Statements that declare `scale` (and `minimum`) for `block`. */
-function loadScale(format: WeightFormat, part: PartVariables, block: string, shaderF16: boolean): string[] {
-  const { scaleCount } = weightFormats[format];
-  if (scaleCount === 0) return [];
-  if (scaleCount === 2) {
-    const pair = shaderF16
-      ? `vec2<f32>(${part.scales}[${block}])`
-      : `unpack2x16float(${part.scales}[${block}])`;
-    return [`let pair = ${pair};`, 'let scale = pair.x;', 'let minimum = pair.y;'];
-  }
-  if (shaderF16) return [`let scale = f32(${part.scales}[${block}]);`];
-  return [
-    `let pair = unpack2x16float(${part.scales}[${block} >> 1u]);`,
-    `let scale = select(pair.x, pair.y, (${block} & 1u) == 1u);`,
-  ];
+  return weightFormats[format].scaleCount === 1 ? 'array<f16>' : 'array<vec2<f16>>';
 }
 
 function vector(values: readonly number[]): string {
   return `vec4<f32>(${values.map((value) => (Number.isInteger(value) ? `${value}.0` : `${value}`)).join(', ')})`;
 }
 
-/** WGSL vec4<f32> that x must be multiplied by, component by component, before {@link dotFunction}. Null: by 1. */
-export function activationFactors(format: WeightFormat): string | null {
+/** WGSL vec4<f32> that the components of a format's quants, or of their partners, must be multiplied by. Null: by 1. */
+export function quantFactors(format: WeightFormat): string | null {
   const factors = weightFormats[format].columnFactors;
   return factors === null ? null : vector(factors);
 }
 
+export function hasBias(format: WeightFormat): boolean {
+  return weightFormats[format].bias !== null;
+}
+
+/** Expressions for a block's scale and minimum: an f32, or a vec2<f32>. */
+function scaleExpression(part: PartVariables, shaderF16: boolean): string {
+  const { scaleCount } = weightFormats[part.format];
+  if (scaleCount === 2) {
+    return shaderF16 ? `vec2<f32>(${part.scales}[block])` : `unpack2x16float(${part.scales}[block])`;
+  }
+  if (shaderF16) return `f32(${part.scales}[block])`;
+  return `unpack2x16float(${part.scales}[block >> 1u])[block & 1u]`;
+}
+
+/** Statements that declare q0, q1, … and, where the format has them, `scale` and `minimum`, of `block`. */
+function loadStatements(parts: readonly (PartVariables & { number: number })[], shaderF16: boolean): string {
+  const { quantWords, scaleCount } = weightFormats[parts[0]!.format];
+  const vectors = quantWords / 4;
+  const values = (part: PartVariables) => [
+    ...Array.from({ length: vectors }, (_, i) => ({
+      name: `q${i}`,
+      value: `${part.quants}[block${vectors === 1 ? '' : ` * ${vectors}u + ${i}u`}]`,
+    })),
+    ...(scaleCount === 0
+      ? []
+      : [{ name: scaleCount === 1 ? 'scale' : 'pair', value: scaleExpression(part, shaderF16) }]),
+  ];
+  const type = (name: string) => (name === 'scale' ? 'f32' : name === 'pair' ? 'vec2<f32>' : 'vec4<u32>');
+  const pair = scaleCount === 2 ? ' let scale = pair.x; let minimum = pair.y;' : '';
+  if (parts.length === 1) {
+    return (
+      values(parts[0]!)
+        .map(({ name, value }) => `let ${name} = ${value};`)
+        .join(' ') + pair
+    );
+  }
+  const variables = values(parts[0]!).map(({ name }) => `var ${name}: ${type(name)};`);
+  const cases = parts.map((part, i) => {
+    const assignments = values(part).map(({ name, value }) => `${name} = ${value};`);
+    return `${i === parts.length - 1 ? 'default' : `case ${part.number}u`}: { ${assignments.join(' ')} }`;
+  });
+  return `${variables.join(' ')} switch (part) { ${cases.join(' ')} }${pair}`;
+}
+
+/** What a kernel does with a block: see {@link blockStatements}. */
+export interface BlockCode {
+  format: WeightFormat;
+  /** Eight vec4<f32> expressions, still to be multiplied by {@link quantFactors}. */
+  quants: readonly string[];
+  /** f32 expressions. Null: 1, and 0. */
+  scale: string | null;
+  bias: string | null;
+}
+
 /**
- * `fn NAME(block, x0..x7, x_sum) -> f32`: the dot product of one block of weights with 32 activations. The x are those
- * multiplied by {@link activationFactors}; x_sum is the sum of the unmultiplied ones.
+ * Statements that load the block number `block` (u32) of the part number `part` (u32; index into `parts`) and go on
+ * with `use`. Each format's code appears once, however many parts have it: compilers take long over repeated loads.
  */
-export function dotFunction(
-  name: string,
-  format: WeightFormat,
-  part: PartVariables,
+export function blockStatements(
+  parts: readonly PartVariables[],
   shaderF16: boolean,
+  use: (code: BlockCode) => string,
 ): string {
-  const { bias, blockCode, scaleCount } = weightFormats[format];
-  const { load, quants } = blockCode(part, 'block');
-  const products = quants.map((quant, i) =>
-    i === 0 ? `${quant} * x0` : `fma(${quant}, x${i}, sum${i - 1})`,
-  );
-  const x = quants.map((_, i) => `x${i}: vec4<f32>`).join(', ');
-  const total = 'dot(sum7, vec4<f32>(1.0))';
-  const scaled = scaleCount === 0 ? total : `scale * ${total}`;
-  return `fn ${name}(block: u32, ${x}, x_sum: f32) -> f32 {
-  ${[...load, ...loadScale(format, part, 'block', shaderF16)].join('\n  ')}
-  ${products.map((product, i) => `let sum${i} = ${product};`).join('\n  ')}
-  return ${bias === null ? scaled : `fma(${bias}, x_sum, ${scaled})`};
+  const numbered = parts.map((part, number) => ({ ...part, number }));
+  const formats = [...new Set(parts.map(({ format }) => format))];
+  const forFormat = (format: WeightFormat) => {
+    const { quants, scaleCount, bias } = weightFormats[format];
+    const load = loadStatements(
+      numbered.filter((part) => part.format === format),
+      shaderF16,
+    );
+    return `${load}\n  ${use({ format, quants, scale: scaleCount === 0 ? null : 'scale', bias })}`;
+  };
+  if (formats.length === 1) return forFormat(formats[0]!);
+  const cases = formats.map((format, i) => {
+    const numbers = numbered.filter((part) => part.format === format).map(({ number }) => `${number}u`);
+    return `${i === formats.length - 1 ? 'default' : `case ${numbers.join(', ')}`}: {\n  ${forFormat(format)}\n  }`;
+  });
+  return `switch (part) {\n  ${cases.join('\n  ')}\n  }`;
+}
+
+/**
+ * WGSL functions `fn dot_block(part, block, x0..x7, x_sum) -> f32`, the dot product of a block of weights with 32
+ * activations. The x are to be multiplied by the format's {@link quantFactors} beforehand; x_sum is the sum of the
+ * unmultiplied ones.
+ */
+export function dotFunction(parts: readonly PartVariables[], shaderF16: boolean): string {
+  const x = Array.from({ length: 8 }, (_, i) => `x${i}: vec4<f32>`).join(', ');
+  const body = blockStatements(parts, shaderF16, ({ quants, scale, bias }) => {
+    const sum = quants
+      .map((quant, i) => (i === 0 ? `sum = ${quant} * x0;` : `sum = fma(${quant}, x${i}, sum);`))
+      .join('\n  ');
+    const total = 'dot(sum, vec4<f32>(1.0))';
+    const scaled = scale === null ? total : `${scale} * ${total}`;
+    return `${sum}\n  result = ${bias === null ? scaled : `fma(${bias}, x_sum, ${scaled})`};`;
+  });
+  return `fn dot_block(part: u32, block: u32, ${x}, x_sum: f32) -> f32 {
+  var sum: vec4<f32>;
+  var result: f32;
+  ${body}
+  return result;
 }`;
 }
 
 /**
- * Statements that decode `block` and hand each vec4<f32> of weights, columns 4i .. 4i+3, to `store(i, expression)`.
- * `from` and `to` bound i, for lanes that decode a share of a block.
+ * Statements that decode block `block` of part `part`: `store(i, expression)` gets each vec4<f32> of weights, columns
+ * 4i .. 4i+3.
  */
 export function decodeStatements(
-  format: WeightFormat,
-  part: PartVariables,
-  options: { shaderF16: boolean; from?: number; to?: number },
+  parts: readonly PartVariables[],
+  shaderF16: boolean,
   store: (i: number, weights: string) => string,
 ): string {
-  const { bias, blockCode, columnFactors, scaleCount } = weightFormats[format];
-  const { load, quants } = blockCode(part, 'block');
-  const lines = [...load, ...loadScale(format, part, 'block', options.shaderF16)];
-  if (scaleCount > 0) {
-    lines.push(
-      `let scales = ${columnFactors === null ? 'vec4<f32>(scale)' : `scale * ${vector(columnFactors)}`};`,
-    );
-  }
-  if (bias !== null) lines.push(`let bias = vec4<f32>(${bias});`);
-  for (let i = options.from ?? 0; i < (options.to ?? 8); i++) {
-    const quant = quants[i]!;
-    const scaled =
-      scaleCount === 0 ? quant : bias === null ? `${quant} * scales` : `fma(${quant}, scales, bias)`;
-    lines.push(store(i, scaled));
-  }
-  return lines.join('\n  ');
+  return blockStatements(parts, shaderF16, ({ format, quants, scale, bias }) => {
+    const factors = quantFactors(format);
+    const lines: string[] = [];
+    if (scale !== null)
+      lines.push(`let scales = ${factors === null ? `vec4<f32>(${scale})` : `${scale} * ${factors}`};`);
+    if (bias !== null) lines.push(`let biases = vec4<f32>(${bias});`);
+    for (const [i, quant] of quants.entries()) {
+      const weights =
+        scale === null ? quant : bias === null ? `${quant} * scales` : `fma(${quant}, scales, biases)`;
+      lines.push(store(i, weights));
+    }
+    return lines.join('\n  ');
+  });
 }

@@ -10,26 +10,18 @@
 import { float16ToNumber } from '../../base/float16.ts';
 import type { WeightFormat } from '../../models/model-description.ts';
 
-/** Names of the two storage variables of a matrix part in WGSL. */
-export interface PartVariables {
-  quants: string;
-  scales: string;
-}
-
 export interface WeightFormatKernels {
-  /** u32 words of quants in a block. */
+  /** u32 words of quants in a block; kernels load them as quantWords / 4 vec4<u32> named q0, q1, … */
   quantWords: number;
   /** f16 values beside a block's quants: none, a scale, or a scale and a minimum. */
   scaleCount: 0 | 1 | 2;
   /** What the quants hold, for whoever makes test data. */
   quantKind: 'integer' | 'f16' | 'f32';
-  /** WGSL element type of the quants' array; 16 bytes, so that one load fetches as much as it can. */
-  quantElement: 'vec4<f32>' | 'vec4<u32>' | 'vec4<i32>';
   /**
-   * WGSL for the quants of one block. `load` declares what `quants` use; `quants[i]` is a vec4<f32> of the columns
-   * 4i .. 4i+3, the component j still to be multiplied by columnFactors[j].
+   * Eight WGSL expressions over q0, q1, …: entry i is a vec4<f32> of the quants of columns 4i .. 4i+3, component j
+   * still to be multiplied by columnFactors[j].
    */
-  blockCode(part: PartVariables, block: string): { load: readonly string[]; quants: readonly string[] };
+  quants: readonly string[];
   /**
    * Powers of two that the quants' components are still to be multiplied by: masking a nibble where it stands is
    * cheaper than shifting it down, and the factor goes (exactly) into x or the scale. Null: all 1.
@@ -51,24 +43,21 @@ function nibbleAt(quants: DataView, block: number, column: number): number {
   return (quants.getUint8(block * 16 + (column >> 1)) >> ((column & 1) * 4)) & 15;
 }
 
-/** 32 nibbles in four words. */
-function nibbles(rest: Pick<WeightFormatKernels, 'scaleCount' | 'bias' | 'decode'>): WeightFormatKernels {
-  return {
-    quantWords: 4,
-    quantKind: 'integer',
-    quantElement: 'vec4<i32>',
-    columnFactors: NIBBLE_FACTORS,
-    blockCode(part, block) {
-      const mask = 'vec4<i32>(0xf, 0xf0, 0xf00, 0xf000)';
-      return {
-        load: [`let low = ${part.quants}[${block}];`, 'let high = low >> vec4<u32>(16u);'],
-        quants: ['x', 'y', 'z', 'w'].flatMap((word) =>
-          ['low', 'high'].map((from) => `vec4<f32>(vec4<i32>(${from}.${word}) & ${mask})`),
-        ),
-      };
-    },
-    ...rest,
-  };
+const NIBBLE_MASK = 'vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u)';
+
+/** 32 nibbles in four words. Signed conversion: it is one instruction everywhere, and the nibbles stay below 2^16. */
+const nibbles = {
+  quantWords: 4,
+  quantKind: 'integer',
+  quants: ['q0.xxxx', 'q0.yyyy', 'q0.zzzz', 'q0.wwww'].flatMap((word) =>
+    [word, `(${word} >> vec4<u32>(16u))`].map((bits) => `vec4<f32>(vec4<i32>(${bits} & ${NIBBLE_MASK}))`),
+  ),
+  columnFactors: NIBBLE_FACTORS,
+} as const satisfies Partial<WeightFormatKernels>;
+
+/** Every component of q0 .. q(count-1), in order. */
+function words(count: number): string[] {
+  return Array.from({ length: count * 4 }, (_, i) => `q${i >> 2}.${'xyzw'[i & 3]}`);
 }
 
 export const weightFormats: Readonly<Record<WeightFormat, WeightFormatKernels>> = {
@@ -76,70 +65,53 @@ export const weightFormats: Readonly<Record<WeightFormat, WeightFormatKernels>> 
     quantWords: 32,
     scaleCount: 0,
     quantKind: 'f32',
-    quantElement: 'vec4<f32>',
+    quants: Array.from({ length: 8 }, (_, i) => `bitcast<vec4<f32>>(q${i})`),
     columnFactors: null,
     bias: null,
-    blockCode: (part, block) => ({
-      load: [`let at = ${block} * 8u;`],
-      quants: Array.from({ length: 8 }, (_, i) => `${part.quants}[at + ${i}u]`),
-    }),
     decode: ({ quants }, block, column) => quants.getFloat32((block * 32 + column) * 4, true),
   },
   f16: {
     quantWords: 16,
     scaleCount: 0,
     quantKind: 'f16',
-    quantElement: 'vec4<u32>',
+    quants: Array.from({ length: 8 }, (_, i) => words(4).slice(i * 2, i * 2 + 2)).map(
+      ([a, b]) => `vec4<f32>(unpack2x16float(${a}), unpack2x16float(${b}))`,
+    ),
     columnFactors: null,
     bias: null,
-    blockCode: (part, block) => ({
-      load: [
-        `let at = ${block} * 4u;`,
-        ...[0, 1, 2, 3].map((i) => `let words${i} = ${part.quants}[at + ${i}u];`),
-      ],
-      quants: [0, 1, 2, 3].flatMap((i) =>
-        ['xy', 'zw'].map(
-          ([a, b]) => `vec4<f32>(unpack2x16float(words${i}.${a}), unpack2x16float(words${i}.${b}))`,
-        ),
-      ),
-    }),
     decode: ({ quants }, block, column) => f16At(quants, block * 32 + column),
   },
-  q4f16_1: nibbles({
+  q4f16_1: {
+    ...nibbles,
     scaleCount: 1,
     bias: '-7.0 * scale',
     decode: ({ quants, scales }, block, column) =>
       (nibbleAt(quants, block, column) - 7) * f16At(scales, block),
-  }),
-  q4_0: nibbles({
+  },
+  q4_0: {
+    ...nibbles,
     scaleCount: 1,
     bias: '-8.0 * scale',
     decode: ({ quants, scales }, block, column) =>
       (nibbleAt(quants, block, column) - 8) * f16At(scales, block),
-  }),
-  q4_1: nibbles({
+  },
+  q4_1: {
+    ...nibbles,
     scaleCount: 2,
     bias: 'minimum',
     decode: ({ quants, scales }, block, column) =>
       nibbleAt(quants, block, column) * f16At(scales, block * 2) + f16At(scales, block * 2 + 1),
-  }),
+  },
   q8_0: {
     quantWords: 8,
     scaleCount: 1,
     quantKind: 'integer',
-    quantElement: 'vec4<i32>',
+    quants: words(2).map(
+      (word) =>
+        `vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(${word}) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u))`,
+    ),
     columnFactors: null,
     bias: null,
-    blockCode: (part, block) => ({
-      load: [
-        `let at = ${block} * 2u;`,
-        `let words0 = ${part.quants}[at];`,
-        `let words1 = ${part.quants}[at + 1u];`,
-      ],
-      quants: ['0.x', '0.y', '0.z', '0.w', '1.x', '1.y', '1.z', '1.w'].map(
-        (word) => `vec4<f32>((vec4<i32>(words${word}) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u))`,
-      ),
-    }),
     decode: ({ quants, scales }, block, column) => quants.getInt8(block * 32 + column) * f16At(scales, block),
   },
 };

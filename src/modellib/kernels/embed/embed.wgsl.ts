@@ -25,16 +25,11 @@ export function embedKernel(
   const blocks = columns / 32;
   const parts = partBindings(segments);
   const f16 = caps.shaderF16 && parts.some(({ format }) => weightFormats[format].scaleCount > 0);
-  const functions = parts.map(
-    (part, i) => `fn copy_block${i}(block: u32, to: u32) {
-  ${decodeStatements(part.format, part, { shaderF16: caps.shaderF16 }, (j, weights) => `result[to + ${j}u] = ${weights};`)}
-}`,
+  // Each segment is one part: embedding tables are not paired.
+  const find = segments.map(
+    ({ outputRow, rows }, i) =>
+      `if (id >= ${outputRow}u && id < ${outputRow + rows}u) { part = ${i}u; first_row = ${outputRow}u; }`,
   );
-  const copies = segments.map(({ outputRow, rows }, i) => {
-    const end = outputRow + rows;
-    return `if (id >= ${outputRow}u && id < ${end}u) { copy_block${i}((id - ${outputRow}u) * ${blocks}u + block, to); }`;
-  });
-  const zero = `if (id >= ${tableRows}u) { for (var j = 0u; j < 8u; j++) { result[to + j] = vec4<f32>(0.0); } }`;
   return createKernel({
     label: [
       'embed',
@@ -56,15 +51,22 @@ export function embedKernel(
     ],
     uniforms: ['tokens'],
     workgroupSize: EMBED_WORKGROUP_SIZE,
-    declarations: functions,
+    declarations: [],
     body: `  let at = group * ${EMBED_WORKGROUP_SIZE}u + lane;
   let token = at / ${blocks}u;
   if (token >= u32(uniforms.tokens)) { return; }
-  let block = at % ${blocks}u;
   // A negative id becomes a very large one.
   let id = u32(ids[token]);
   let to = at * 8u;
-  ${[...copies, ...(zeros ? [zero] : [])].join('\n  ')}`,
+  var part = ${parts.length}u;
+  var first_row = 0u;
+  ${find.join('\n  ')}
+  if (part == ${parts.length}u) {
+    ${zeros ? `if (id >= ${tableRows}u) { for (var j = 0u; j < 8u; j++) { result[to + j] = vec4<f32>(0.0); } }` : ''}
+    return;
+  }
+  let block = (id - first_row) * ${blocks}u + at % ${blocks}u;
+  ${decodeStatements(parts, caps.shaderF16, (i, weights) => `result[to + ${i}u] = ${weights};`)}`,
     f16,
     subgroups: false,
   });

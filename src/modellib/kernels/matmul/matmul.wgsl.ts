@@ -68,50 +68,20 @@ export function matmulKernel(shape: MatmulShape, caps: GpuCaps): KernelSource {
 
   const list = (count: number, text: (i: number) => string) =>
     Array.from({ length: count }, (_, i) => text(i));
-  // Where there are more lanes than rows to stage, several lanes share a block.
-  const shares = Math.max(1, Math.min(4, Math.floor(lanes / tile.rows)));
-  const store = (i: number, weights: string) =>
-    `weight_tile[to + ${i}u] = ${f16 ? `vec4<f16>(${weights})` : weights};`;
-  const stageFunctions = parts.map((part, p) => {
-    const decode = (share: number) =>
-      decodeStatements(
-        part.format,
-        part,
-        { shaderF16: f16, from: (8 / shares) * share, to: (8 / shares) * (share + 1) },
-        store,
-      );
-    const body =
-      shares === 1
-        ? `  ${decode(0)}`
-        : `  switch (share) {\n${list(shares, (share) => `  ${share === shares - 1 ? 'default' : `case ${share}u`}: {\n  ${decode(share)}\n  }`).join('\n')}\n  }`;
-    return `fn stage${p}(block: u32, to: u32, share: u32) {\n${body}\n}`;
-  });
-
   let start = 0;
-  const branches = segments.map((segment) => {
+  const places = segments.map((segment, i) => {
     const first = start;
     start += Math.ceil(segment.rows / height);
-    const number = segment.sources.map(({ part }) =>
-      parts.findIndex((binding) => binding.part.quants === part.quants),
-    );
-    const stage = segment.sources.map(
-      ({ firstRow }, s) =>
-        `stage${number[s]}((${firstRow}u + min(group_row + i % ${height}u, ${segment.rows - 1}u)) * ${blocks}u + block, to, share);`,
-    );
-    return {
-      end: start,
-      place: `group_row = (group - ${first}u) * ${height}u; row_count = ${segment.rows}u; output_row = ${segment.outputRow}u;`,
-      stage: stage.length === 1 ? stage[0]! : `if (i < ${height}u) { ${stage[0]} } else { ${stage[1]} }`,
-    };
+    const assignments = [
+      `group_row = (group - ${first}u) * ${height}u; row_count = ${segment.rows}u; output_row = ${segment.outputRow}u;`,
+      ...segment.sources.map(({ part, firstRow }, s) => {
+        const number = parts.findIndex((binding) => binding.part.quants === part.quants);
+        return `part${s} = ${number}u; first_row${s} = ${firstRow}u;`;
+      }),
+    ];
+    return `${i < segments.length - 1 ? `if (group < ${start}u) ` : ''}{ ${assignments.join(' ')} }`;
   });
-  const choose = (text: (branch: (typeof branches)[number]) => string) =>
-    branches
-      .map((branch, i) =>
-        i === branches.length - 1
-          ? `{ ${text(branch)} }`
-          : `if (group < ${branch.end}u) { ${text(branch)} } else `,
-      )
-      .join('');
+  const paired = epilogue === 'swiglu';
 
   const quads = tile.laneRows / 4;
   const sumName = (t: number, q: number) => `sum${t}_${q}`;
@@ -176,17 +146,18 @@ export function matmulKernel(shape: MatmulShape, caps: GpuCaps): KernelSource {
     declarations: [
       `var<workgroup> x_tile: array<vec4<f32>, ${tile.tokens * STRIDE}>;`,
       `var<workgroup> weight_tile: array<${weightVector}, ${tile.rows * STRIDE}>;`,
-      ...stageFunctions,
+      `fn stage(part: u32, block: u32, to: u32) {
+  ${decodeStatements(parts, f16, (i, weights) => `weight_tile[to + ${i}u] = ${f16 ? `vec4<f16>(${weights})` : weights};`)}
+}`,
       ...(epilogue === 'swiglu'
         ? ['fn swiglu(gate: f32, up: f32) -> f32 { return gate / (1.0 + exp(-max(gate, -80.0))) * up; }']
         : []),
     ],
     body: `  let tokens = u32(uniforms.tokens);
   let group_token = workgroup.y * ${tile.tokens}u;
-  var group_row = 0u;
-  var row_count = 0u;
-  var output_row = 0u;
-  ${choose(({ place }) => place)}
+  var group_row = 0u; var row_count = 0u; var output_row = 0u;
+  var part0 = 0u; var first_row0 = 0u;${paired ? ' var part1 = 0u; var first_row1 = 0u;' : ''}
+  ${places.join(' else ')}
   let lane_column = lane % ${laneColumns}u;
   let lane_token = lane / ${laneColumns}u;
   let weight_at = lane_column * ${STRIDE}u;
@@ -198,11 +169,14 @@ export function matmulKernel(shape: MatmulShape, caps: GpuCaps): KernelSource {
       let row = min(group_token + i / 8u, tokens - 1u);
       x_tile[i / 8u * ${STRIDE}u + i % 8u] = x[row * ${columns / 4}u + block * 8u + i % 8u];
     }
-    for (var j = lane; j < ${tile.rows * shares}u; j += ${lanes}u) {
-      let i = j % ${tile.rows}u;
-      let share = j / ${tile.rows}u;
-      let to = i * ${STRIDE}u;
-      ${choose(({ stage }) => stage)}
+    for (var i = lane; i < ${tile.rows}u; i += ${lanes}u) {
+      let row = min(group_row + i % ${height}u, row_count - 1u);
+      ${
+        paired
+          ? `let first = i < ${height}u;
+      stage(select(part1, part0, first), (select(first_row1, first_row0, first) + row) * ${blocks}u + block, i * ${STRIDE}u);`
+          : `stage(part0, (first_row0 + row) * ${blocks}u + block, i * ${STRIDE}u);`
+      }
     }
     workgroupBarrier();
     for (var k = 0u; k < 8u; k++) {

@@ -32,8 +32,8 @@ export interface KernelText {
 /** Storage bindings of matrix parts. */
 export function partBindingTexts(parts: readonly PartBinding[], caps: GpuCaps): BindingText[] {
   return parts.flatMap(({ format, quants, scales }) => {
-    const { quantElement, scaleCount } = weightFormats[format];
-    const texts: BindingText[] = [{ name: quants, type: `array<${quantElement}>`, access: 'read' }];
+    const { scaleCount } = weightFormats[format];
+    const texts: BindingText[] = [{ name: quants, type: 'array<vec4<u32>>', access: 'read' }];
     if (scaleCount > 0)
       texts.push({ name: scales, type: scalesArrayType(format, caps.shaderF16), access: 'read' });
     return texts;

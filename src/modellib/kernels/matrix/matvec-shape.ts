@@ -9,12 +9,9 @@ const WHOLE_WORKGROUP_BLOCKS = 64;
 const SMALL_WORKGROUP_LANES = 64;
 
 /**
- * Lanes that divide a row's blocks with the least idling; `outputs` is how many sums each lane keeps (registers, and
- * loads of weights in flight for one load of x).
- */
-export function chooseMatvecShape(columns: number, sources: 1 | 2, caps: GpuCaps): MatvecShape {
+ * Lanes that divide a row's blocks with the least idling. */
+export function chooseMatvecShape(columns: number, caps: GpuCaps): MatvecShape {
   const blocks = columns / BLOCK_COLUMNS;
-  const rows = 4 / sources;
   const most = Math.min(256, caps.maxInvocationsPerWorkgroup);
   if (blocks >= WHOLE_WORKGROUP_BLOCKS) {
     let lanes = 64;
@@ -22,12 +19,12 @@ export function chooseMatvecShape(columns: number, sources: 1 | 2, caps: GpuCaps
       const busy = (size: number) => blocks / (Math.ceil(blocks / size) * size);
       if (busy(candidate) >= busy(lanes)) lanes = candidate;
     }
-    return { lanes, teams: 1, rows };
+    return { lanes, teams: 1 };
   }
   // The largest divisor of the blocks up to 16: every lane is busy, and a team's sums are few.
   let lanes = 1;
   for (let candidate = 2; candidate <= Math.min(16, blocks); candidate++) {
     if (blocks % candidate === 0) lanes = candidate;
   }
-  return { lanes, teams: Math.max(1, Math.floor(SMALL_WORKGROUP_LANES / lanes)), rows };
+  return { lanes, teams: Math.max(1, Math.floor(SMALL_WORKGROUP_LANES / lanes)) };
 }

@@ -1,23 +1,21 @@
 /**
  * The matrix-vector product that norm-matvec, matvec-residual and norm-gate-up are made of. Each weight is read once,
- * 16 bytes a load; a team of lanes walks along the columns, each lane holding one block of x in registers for several
- * rows; then the lanes' partial sums are added up.
+ * 16 bytes a load; a team of lanes walks along the columns, each lane holding one block of x in registers for four
+ * rows; then the lanes' partial sums are added up. The loop over rows is left to the compiler to unroll: unrolled in
+ * the source it takes software drivers seconds to compile.
  */
-
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
-import { activationFactors, dotFunction } from '../../weight-formats/part-code.ts';
+import { dotFunction, hasBias, quantFactors } from '../../weight-formats/part-code.ts';
 import { weightFormats } from '../../weight-formats/weight-formats.ts';
 import { type BindingText, createKernel, partBindingTexts, segmentsLabel } from './kernel-text.ts';
 import { checkWorkgroupStorage, partBindings, type Segment } from './segments.ts';
 
-/** How lanes are laid over a matrix. A workgroup has lanes * teams invocations and makes teams * rows outputs. */
+/** How lanes are laid over a matrix. A workgroup has lanes * teams invocations. */
 export interface MatvecShape {
   /** Lanes of a team: they share rows and divide the columns among themselves. */
   lanes: number;
   teams: number;
-  /** Output rows of a team. */
-  rows: number;
 }
 
 export interface MatvecKernel {
@@ -34,26 +32,103 @@ export interface MatvecKernel {
   epilogue: 'store' | 'add' | 'swiglu';
 }
 
+/** Sums that each lane keeps, a vec4: four rows of one source, or two rows of two. */
+const SUMS = 4;
+
 /** Output rows of one workgroup. */
-export function rowsPerWorkgroup({ teams, rows }: MatvecShape): number {
-  return teams * rows;
+export function rowsPerWorkgroup({ teams }: MatvecShape, sources: 1 | 2): number {
+  return (teams * SUMS) / sources;
 }
 
 /** Bindings: x, gain (with a norm), each part's quants and scales, output. */
 export function matvecKernel(kernel: MatvecKernel, caps: GpuCaps): KernelSource {
   const { columns, segments, shape, norm, epilogue } = kernel;
-  const { lanes, teams, rows } = shape;
+  const { lanes, teams } = shape;
   const blocks = columns / 32;
   const workgroupSize = lanes * teams;
-  const height = rowsPerWorkgroup(shape);
-  const sourceCount = segments[0]!.sources.length;
-  const sums = rows * sourceCount;
-  /** Values that every lane brings into the reduction: the rows' sums, and the sum of squares. */
-  const values = sums + (norm === null ? 0 : 1);
+  const sources = epilogue === 'swiglu' ? 2 : 1;
+  const teamRows = SUMS / sources;
+  const height = rowsPerWorkgroup(shape, sources);
   const subgroups = caps.subgroups && teams === 1;
   const parts = partBindings(segments);
   const f16 = caps.shaderF16 && parts.some(({ format }) => weightFormats[format].scaleCount > 0);
-  const partNumber = (quants: string) => parts.findIndex(({ part }) => part.quants === quants);
+
+  const eight = (text: (i: number) => string) => Array.from({ length: 8 }, (_, i) => text(i)).join(' ');
+  const eightNames = (name: string) => Array.from({ length: 8 }, (_, i) => `${name}${i}`);
+
+  // Where this workgroup's rows are.
+  let workgroupStart = 0;
+  const places = segments.map((segment, s) => {
+    const first = workgroupStart;
+    workgroupStart += Math.ceil(segment.rows / height);
+    const assignments = [
+      `group_row = (group - ${first}u) * ${height}u;`,
+      `row_count = ${segment.rows}u;`,
+      `output_row = ${segment.outputRow}u;`,
+      ...segment.sources.map(({ part, firstRow }, i) => {
+        const number = parts.findIndex((binding) => binding.part.quants === part.quants);
+        return `part${i} = ${number}u; first_row${i} = ${firstRow}u;`;
+      }),
+    ];
+    return `${s < segments.length - 1 ? `if (group < ${workgroupStart}u) ` : ''}{ ${assignments.join(' ')} }`;
+  });
+
+  // x is multiplied by the format's powers of two once for all rows of a source.
+  const factors = parts.map(({ format }) => quantFactors(format));
+  const sameFactors = new Set(factors).size === 1;
+  const chooseFactors = sameFactors
+    ? ''
+    : `var factors = vec4<f32>(1.0); switch (part) { ${factors
+        .map((factor, i) => (factor === null ? '' : `case ${i}u: { factors = ${factor}; } `))
+        .join('')}default: {} }`;
+  const factor = sameFactors ? factors[0]! : 'factors';
+  const normed = norm === null ? 'x' : 'n';
+  const xSum = parts.some(({ format }) => hasBias(format))
+    ? `dot(${eightNames(normed).join(' + ')}, vec4<f32>(1.0))`
+    : '0.0';
+
+  // Partial sums that are left for the last step, per team.
+  const slots = subgroups ? Math.ceil(workgroupSize / 4) : lanes > 32 ? 16 : 1;
+  const totals = subgroups ? slots : teams * slots;
+  const shared = (totals + (subgroups ? 0 : workgroupSize)) * (norm === null ? 16 : 20);
+  checkWorkgroupStorage(kernel.op, shared, caps);
+  const squares = (text: string) => (norm === null ? '' : text);
+
+  const reduction = subgroups
+    ? `  // Subgroups of any size: lanes are numbered along them.
+  let slots = (${workgroupSize}u + subgroup_size - 1u) / subgroup_size;
+  let subgroup_sums = subgroupAdd(sums);
+  ${squares('let subgroup_square = subgroupAdd(square);')}
+  if (subgroup_lane == 0u) {
+    total_sums[lane / subgroup_size] = subgroup_sums;
+    ${squares('total_squares[lane / subgroup_size] = subgroup_square;')}
+  }
+  workgroupBarrier();`
+    : `  const slots = ${slots}u;
+  lane_sums[lane] = sums;
+  ${squares('lane_squares[lane] = square;')}
+  workgroupBarrier();
+  if (lane < ${totals}u) {
+    var sum = vec4<f32>(0.0);
+    ${squares('var sum_squares = 0.0;')}
+    for (var i = lane % slots; i < ${lanes}u; i += slots) {
+      sum += lane_sums[lane / slots * ${lanes}u + i];
+      ${squares(`sum_squares += lane_squares[lane / slots * ${lanes}u + i];`)}
+    }
+    total_sums[lane] = sum;
+    ${squares('total_squares[lane] = sum_squares;')}
+  }
+  workgroupBarrier();`;
+
+  const write = (r: number) => {
+    const y = `y.${'xyzw'[r]}`;
+    const value = {
+      store: `= ${y}`,
+      add: `+= ${y}`,
+      swiglu: `= swiglu(${y}, y.${'xyzw'[r + teamRows]})`,
+    }[epilogue];
+    return `if (row + ${r}u < row_count) { result[output_row + row + ${r}u] ${value}; }`;
+  };
 
   const bindings: BindingText[] = [
     { name: 'x', type: 'array<vec4<f32>>', access: 'read' },
@@ -61,143 +136,78 @@ export function matvecKernel(kernel: MatvecKernel, caps: GpuCaps): KernelSource 
     ...partBindingTexts(parts, caps),
     { name: 'result', type: 'array<f32>', access: 'read_write' },
   ];
-
-  const eight = (text: (i: number) => string) =>
-    Array.from({ length: 8 }, (_, i) => text(i)).join('\n      ');
-  const list = (count: number, text: (i: number) => string) =>
-    Array.from({ length: count }, (_, i) => text(i));
-
-  let workgroupStart = 0;
-  const branches = segments.map((segment) => {
-    const first = workgroupStart;
-    workgroupStart += Math.ceil(segment.rows / height);
-    // Nibbles and the like want x multiplied by powers of two; sources that differ in this get an x of their own.
-    const factors = [...new Set(segment.sources.map(({ format }) => activationFactors(format)))];
-    const normed = norm === null ? 'x' : 'n';
-    const code = `
-    group_row = (group - ${first}u) * ${height}u;
-    row_count = ${segment.rows}u;
-    output_row = ${segment.outputRow}u;
-    let last_row = ${segment.rows - 1}u;
-    let team_row = group_row + team * ${rows}u;
-    ${list(rows, (r) => `let row${r} = min(team_row + ${r}u, last_row) * ${blocks}u;`).join('\n    ')}
-    for (var block = team_lane; block < ${blocks}u; block += ${lanes}u) {
-      let at = block * 8u;
-      ${eight((i) => `let x${i} = x[x_row + at + ${i}u];`)}
-      ${
-        norm === null
-          ? ''
-          : `${eight((i) => `squares = fma(x${i}, x${i}, squares);`)}
-      ${eight((i) => `let n${i} = x${i} * gain[at + ${i}u];`)}`
-      }
-      let x_sum = dot(${list(8, (i) => `${normed}${i}`).join(' + ')}, vec4<f32>(1.0));
-      ${factors
-        .map((factor, f) =>
-          eight((i) => `let f${f}x${i} = ${normed}${i}${factor === null ? '' : ` * ${factor}`};`),
-        )
-        .join('\n      ')}
-      ${segment.sources
-        .flatMap(({ format, part, firstRow }, s) => {
-          const f = factors.indexOf(activationFactors(format));
-          const base = firstRow * blocks;
-          return list(
-            rows,
-            (r) =>
-              `sum${s * rows + r} += dot${partNumber(part.quants)}(${base === 0 ? '' : `${base}u + `}row${r} + block, ` +
-              `${list(8, (i) => `f${f}x${i}`).join(', ')}, x_sum);`,
-          );
-        })
-        .join('\n      ')}
-    }`;
-    return { end: workgroupStart, code };
-  });
-  const branchText = branches
-    .map(({ end, code }, i) =>
-      i === branches.length - 1 ? `{${code}\n  }` : `if (group < ${end}u) {${code}\n  } else `,
-    )
-    .join('');
-
-  const valueNames = [...list(sums, (i) => `sum${i}`), ...(norm === null ? [] : ['square'])];
-  // Partial sums that are left for the last step, per value.
-  const slots = subgroups ? Math.ceil(workgroupSize / 4) : lanes > 32 ? 16 : 1;
-  const partialCount = subgroups ? values * slots : values * workgroupSize;
-  const totalCount = subgroups ? 0 : teams * values * slots;
-  const reduction = subgroups
-    ? `  let slot = lane / subgroup_size;
-  let slots = (${workgroupSize}u + subgroup_size - 1u) / subgroup_size;
-  ${valueNames.map((value, v) => `let all${v} = subgroupAdd(${value});`).join('\n  ')}
-  if (subgroup_lane == 0u) {
-    ${valueNames.map((_, v) => `totals[${v * slots}u + slot] = all${v};`).join('\n    ')}
-  }
-  workgroupBarrier();`
-    : `  const slots = ${slots}u;
-  ${valueNames.map((value, v) => `partials[${v * workgroupSize}u + lane] = ${value};`).join('\n  ')}
-  workgroupBarrier();
-  for (var i = lane; i < ${totalCount}u; i += ${workgroupSize}u) {
-    let value = (i / slots) % ${values}u;
-    let first = value * ${workgroupSize}u + i / ${slots * values}u * ${lanes}u;
-    var total = 0.0;
-    for (var j = i % slots; j < ${lanes}u; j += slots) { total += partials[first + j]; }
-    totals[i] = total;
-  }
-  workgroupBarrier();`;
-  checkWorkgroupStorage(kernel.op, (subgroups ? partialCount : partialCount + totalCount) * 4, caps);
-
-  const sumOf = (value: string) => `total(${value}, slots)`;
-  const scaled = (value: string) => (norm === null ? sumOf(value) : `rms * ${sumOf(value)}`);
-  // Index of a value's first total: values of one team are consecutive.
-  const valueIndex = (value: string) => (teams === 1 ? value : `i / ${rows}u * ${values}u + ${value}`);
-  const epilogues = {
-    store: `result[to] = ${scaled(valueIndex(`i % ${rows}u`))};`,
-    add: `result[to] += ${scaled(valueIndex(`i % ${rows}u`))};`,
-    swiglu: `let gate = ${scaled(valueIndex(`i % ${rows}u`))};
-    let up = ${scaled(valueIndex(`${rows}u + i % ${rows}u`))};
-    result[to] = gate / (1.0 + exp(-max(gate, -80.0))) * up;`,
-  };
-
-  const stride = subgroups ? `${slots}u` : 'slots';
+  const needs = [...(f16 ? ['shader-f16'] : []), ...(subgroups ? ['subgroups of any size'] : [])];
   return createKernel({
     label: [
       kernel.op,
       columns,
       segmentsLabel(segments),
-      `${lanes}x${teams}x${rows}`,
+      `${lanes}x${teams}`,
       ...(f16 ? ['f16'] : []),
       ...(subgroups ? ['sg'] : []),
     ].join('_'),
     header: [
       ...kernel.header,
-      `Workgroup: ${teams} team(s) of ${lanes} lanes, ${rows} row(s) a team. Shared: ${(subgroups ? partialCount : partialCount + totalCount) * 4} bytes.`,
-      `Needs: ${[f16 ? 'shader-f16' : '', subgroups ? 'subgroups (of any size)' : ''].filter(Boolean).join(', ') || 'none'}. Sums in f32. Tolerance vs reference: 1e-4 of the largest output (order of f32 sums).`,
+      `Workgroup: ${teams} team(s) of ${lanes} lanes, ${teamRows} output rows a team. Shared: ${shared} bytes.`,
+      `Needs: ${needs.join(', ') || 'none'}. Sums in f32. Tolerance vs reference: 1e-4 of the largest output (order of sums).`,
     ],
     bindings,
     uniforms: kernel.rowUniform ? ['row'] : [],
     workgroupSize,
     declarations: [
-      ...(subgroups ? [] : [`var<workgroup> partials: array<f32, ${partialCount}>;`]),
-      `var<workgroup> totals: array<f32, ${subgroups ? partialCount : totalCount}>;`,
-      ...parts.map((part, i) => dotFunction(`dot${i}`, part.format, part, caps.shaderF16)),
-      `fn total(value: u32, slots: u32) -> f32 {
-  var sum = 0.0;
-  for (var i = 0u; i < slots; i++) { sum += totals[value * ${stride} + i]; }
-  return sum;
-}`,
+      ...(subgroups
+        ? []
+        : [
+            `var<workgroup> lane_sums: array<vec4<f32>, ${workgroupSize}>;`,
+            squares(`var<workgroup> lane_squares: array<f32, ${workgroupSize}>;`),
+          ]),
+      `var<workgroup> total_sums: array<vec4<f32>, ${totals}>;`,
+      squares(`var<workgroup> total_squares: array<f32, ${totals}>;`),
+      dotFunction(parts, caps.shaderF16),
+      epilogue === 'swiglu'
+        ? 'fn swiglu(gate: f32, up: f32) -> f32 { return gate / (1.0 + exp(-max(gate, -80.0))) * up; }'
+        : '',
     ],
     body: `  let team = lane / ${lanes}u;
   let team_lane = lane % ${lanes}u;
   let x_row = ${kernel.rowUniform ? `u32(uniforms.row) * ${columns / 4}u` : '0u'};
-  var group_row = 0u;
-  var row_count = 0u;
-  var output_row = 0u;
-  ${norm === null ? '' : 'var squares = vec4<f32>(0.0);'}
-  ${list(sums, (i) => `var sum${i} = 0.0;`).join(' ')}
-  ${branchText}
-  ${norm === null ? '' : 'let square = dot(squares, vec4<f32>(1.0));'}
+  var group_row = 0u; var row_count = 0u; var output_row = 0u;
+  var part0 = 0u; var first_row0 = 0u;${sources === 2 ? ' var part1 = 0u; var first_row1 = 0u;' : ''}
+  ${places.join(' else ')}
+  let team_row = group_row + team * ${teamRows}u;
+  var sums = vec4<f32>(0.0);
+  ${squares('var squares = vec4<f32>(0.0);')}
+  for (var x_block = team_lane; x_block < ${blocks}u; x_block += ${lanes}u) {
+    let at = x_block * 8u;
+    ${eight((i) => `let x${i} = x[x_row + at + ${i}u];`)}
+    ${squares(eight((i) => `squares = fma(x${i}, x${i}, squares);`))}
+    ${squares(eight((i) => `let n${i} = x${i} * gain[at + ${i}u];`))}
+    let x_sum = ${xSum};
+    for (var source = 0u; source < ${sources}u; source++) {
+      let part = ${sources === 2 ? 'select(part0, part1, source == 1u)' : 'part0'};
+      let first_row = ${sources === 2 ? 'select(first_row0, first_row1, source == 1u)' : 'first_row0'};
+      ${chooseFactors}
+      ${eight((i) => `let f${i} = ${normed}${i}${factor === null ? '' : ` * ${factor}`};`)}
+      for (var r = 0u; r < ${teamRows}u; r++) {
+        // Rows past the last repeat it: they are computed and not stored.
+        let row = first_row + min(team_row + r, row_count - 1u);
+        let product = dot_block(part, row * ${blocks}u + x_block, ${eightNames('f').join(', ')}, x_sum);
+        sums += select(vec4<f32>(0.0), vec4<f32>(product), vec4<u32>(source * ${teamRows}u + r) == vec4<u32>(0u, 1u, 2u, 3u));
+      }
+    }
+  }
+  ${squares('let square = dot(squares, vec4<f32>(1.0));')}
 ${reduction}
-  for (var i = lane; i < min(${height}u, row_count - group_row); i += ${workgroupSize}u) {
-    let to = output_row + group_row + i;
-    ${norm === null ? '' : `let rms = inverseSqrt(${sumOf(valueIndex(`${sums}u`))} / ${columns}.0 + ${norm.epsilon});`}
-    ${epilogues[epilogue]}
+  if (lane < ${teams}u) {
+    var y = vec4<f32>(0.0);
+    ${squares('var mean = 0.0;')}
+    for (var i = 0u; i < slots; i++) {
+      y += total_sums[lane * slots + i];
+      ${squares('mean += total_squares[lane * slots + i];')}
+    }
+    ${norm === null ? '' : `y *= inverseSqrt(mean / ${columns}.0 + ${norm.epsilon});`}
+    let row = group_row + lane * ${teamRows}u;
+    ${Array.from({ length: teamRows }, (_, r) => write(r)).join('\n    ')}
   }`,
     f16,
     subgroups,

@@ -27,11 +27,11 @@ export interface MatvecResidual {
  */
 export function planMatvecResidual({ input, matrix, residual }: MatvecResidual, caps: GpuCaps): Step[] {
   const columns = sharedColumns([matrix]);
-  const shape = chooseMatvecShape(columns, 1, caps);
+  const shape = chooseMatvecShape(columns, caps);
   return packSegments(concatenationSegments([matrix]), columns, 2, caps).map((segments) => ({
     kernel: matvecResidualKernel({ columns, segments, shape }, caps),
     buffers: [input, ...partBuffers(partBindings(segments)), residual],
     uniforms: [],
-    grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape))), constant(1)],
+    grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape, 1))), constant(1)],
   }));
 }

@@ -33,11 +33,11 @@ export interface NormGateUp {
 export function planNormGateUp({ x, gain, epsilon, gate, up, output }: NormGateUp, caps: GpuCaps): Step[] {
   const columns = sharedColumns([gate, up]);
   assert(gain.length === columns, `gain of ${gain.length} for ${columns} columns`);
-  const shape = chooseMatvecShape(columns, 2, caps);
+  const shape = chooseMatvecShape(columns, caps);
   return packSegments(pairedSegments(gate, up), columns, 3, caps).map((segments) => ({
     kernel: normGateUpKernel({ columns, segments, shape, epsilon }, caps),
     buffers: [x, weight(gain.record), ...partBuffers(partBindings(segments)), output],
     uniforms: [],
-    grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape))), constant(1)],
+    grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape, 2))), constant(1)],
   }));
 }

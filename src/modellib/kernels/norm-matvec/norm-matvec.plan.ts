@@ -38,11 +38,11 @@ export function planNormMatvec(
 ): Step[] {
   const columns = sharedColumns(matrices);
   assert(gain.length === columns, `gain of ${gain.length} for ${columns} columns`);
-  const shape = chooseMatvecShape(columns, 1, caps);
+  const shape = chooseMatvecShape(columns, caps);
   return packSegments(concatenationSegments(matrices), columns, 3, caps).map((segments) => ({
     kernel: normMatvecKernel({ columns, segments, shape, epsilon }, caps),
     buffers: [x, weight(gain.record), ...partBuffers(partBindings(segments)), output],
     uniforms: [row],
-    grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape))), constant(1)],
+    grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape, 1))), constant(1)],
   }));
 }

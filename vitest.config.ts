@@ -11,7 +11,7 @@ import { softwareVulkan } from './tests/tools/vulkan.ts';
  *   gpu-chromium[-f16] the same files in a real browser
  *   browser            *.browser.test.ts: storage, UI
  */
-const gpuTests = ['src/**/*.gpu.test.ts', 'tests/gpu/**/*.gpu.test.ts'];
+const gpuTests = ['{src,tests}/**/*.gpu.test.ts'];
 
 function dawnProject(name: string, icd: string | null) {
   return {

@@ -36,7 +36,8 @@ type PageEvent = { progress: Progress } | { text: string };
 function parseNumber(name: string, value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const number = Number(value);
-  if (value.trim() === '' || Number.isNaN(number)) throw new UsageError(`--${name} must be a number, got "${value}".`);
+  if (value.trim() === '' || Number.isNaN(number))
+    throw new UsageError(`--${name} must be a number, got "${value}".`);
   return number;
 }
 
@@ -78,7 +79,8 @@ async function main(signal: AbortSignal): Promise<void> {
     top_p: parseNumber('top-p', values['top-p']),
     seed: parseNumber('seed', values.seed),
   };
-  for (const [name, value] of Object.entries(options)) if (value !== undefined) Object.assign(request, { [name]: value });
+  for (const [name, value] of Object.entries(options))
+    if (value !== undefined) Object.assign(request, { [name]: value });
   const contextLength = parseNumber('context', values.context);
 
   const line = createProgressLine();
@@ -156,7 +158,8 @@ function report({ text, last, model }: Answer, format: string): void {
   }
   process.stdout.write('\n');
   if (usage === undefined || timings === undefined) return;
-  const rate = (tokens: number, ms: number) => (ms > 0 ? `${((tokens / ms) * 1000).toFixed(1)} tokens/s` : '–');
+  const rate = (tokens: number, ms: number) =>
+    ms > 0 ? `${((tokens / ms) * 1000).toFixed(1)} tokens/s` : '–';
   process.stderr.write(
     `\n${model.id} · ${model.library} · ${model.adapter.description || model.adapter.vendor}\n` +
       `prompt ${usage.prompt_tokens} tokens, ${rate(timings.prefillTokens, timings.prefillMs)} · ` +

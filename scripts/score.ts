@@ -61,8 +61,12 @@ async function main(signal: AbortSignal): Promise<void> {
   process.stdout.write(`${JSON.stringify(result)}\n`);
 }
 
-async function readInput(text: string | undefined, tokens: string | undefined): Promise<ScoreRequest['input']> {
-  if ((text === undefined) === (tokens === undefined)) throw new UsageError('Give either --text or --tokens.');
+async function readInput(
+  text: string | undefined,
+  tokens: string | undefined,
+): Promise<ScoreRequest['input']> {
+  if ((text === undefined) === (tokens === undefined))
+    throw new UsageError('Give either --text or --tokens.');
   if (text !== undefined) {
     const contents = await readFile(text, 'utf8').catch(() => {
       throw new UsageError(`Cannot read ${text}.`);
@@ -71,7 +75,8 @@ async function readInput(text: string | undefined, tokens: string | undefined): 
   }
   const ids = (tokens as string).split(',').map((id) => id.trim());
   const wrong = ids.find((id) => !/^\d+$/.test(id));
-  if (wrong !== undefined) throw new UsageError(`--tokens must be ids with commas between them; "${wrong}" is none.`);
+  if (wrong !== undefined)
+    throw new UsageError(`--tokens must be ids with commas between them; "${wrong}" is none.`);
   return { tokens: ids.map(Number) };
 }
 
@@ -85,7 +90,10 @@ async function scoreInBrowser(
   signal.addEventListener('abort', () => void site.close(), { once: true });
   try {
     await site.page.exposeFunction('tramontaneEmit', onProgress);
-    const outcome = await site.page.evaluate(scoreInPage, { source: { id: model.id, url: site.modelUrl }, request });
+    const outcome = await site.page.evaluate(scoreInPage, {
+      source: { id: model.id, url: site.modelUrl },
+      request,
+    });
     if ('error' in outcome) throw fromWireError(outcome.error);
     return outcome;
   } catch (error) {

@@ -48,7 +48,10 @@ export async function runCommand(main: (signal: AbortSignal) => Promise<void>): 
     process.exitCode = 0;
   } catch (error) {
     process.exitCode = interrupted.signal.aborted ? 130 : 1;
-    if (error instanceof UsageError || (error as { code?: unknown }).code?.toString().startsWith('ERR_PARSE_ARGS')) {
+    if (
+      error instanceof UsageError ||
+      (error as { code?: unknown }).code?.toString().startsWith('ERR_PARSE_ARGS')
+    ) {
       process.exitCode = 2;
       process.stderr.write(`${(error as Error).message}\nTry --help.\n`);
     } else if (interrupted.signal.aborted || isAbortError(error)) {
@@ -57,7 +60,9 @@ export async function runCommand(main: (signal: AbortSignal) => Promise<void>): 
       process.stderr.write(`\nError (${error.code}): ${error.message}\n`);
       if (error.nextStep !== null) process.stderr.write(`${error.nextStep}\n`);
     } else {
-      process.stderr.write(`\nError: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+      process.stderr.write(
+        `\nError: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+      );
     }
   }
   // Browsers and GPU drivers may leave handles behind.

@@ -7,7 +7,7 @@ import { CONFIG_FILE } from '../../src/models/model-files.ts';
 import { UsageError } from './command-line.ts';
 import { openFileSource } from './file-source.ts';
 import { importToFolder } from './import-folder.ts';
-import { hashInputs, readStamp, ROOT, writeStamp } from './up-to-date.ts';
+import { hashInputs, ROOT, readStamp, writeStamp } from './up-to-date.ts';
 
 export interface ResolvedModel {
   id: string;

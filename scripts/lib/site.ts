@@ -17,7 +17,11 @@ export async function ensureSite(): Promise<void> {
   const npm = process.env.npm_execpath;
   const [command, argv] = npm ? [process.execPath, [npm]] : ['npm', []];
   await new Promise<void>((resolve, reject) => {
-    const child = spawn(command, [...argv, 'run', 'build'], { cwd: ROOT, stdio: ['ignore', 2, 2], shell: !npm });
+    const child = spawn(command, [...argv, 'run', 'build'], {
+      cwd: ROOT,
+      stdio: ['ignore', 2, 2],
+      shell: !npm,
+    });
     child.once('error', reject);
     child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`The build failed (${code}).`))));
   });

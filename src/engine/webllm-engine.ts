@@ -3,7 +3,7 @@
  * prebuilt one), renders prompts, and streams answers. Runs in a worker, or in Node on Dawn.
  */
 import type * as WebLlm from '@mlc-ai/web-llm';
-import { hidePrivateForms } from '../base/control-text.ts';
+import { hidePrivateForms, stripPrivateForms } from '../base/control-text.ts';
 import { errorMessage, isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
 import type { GpuCaps } from '../modellib/gpu-caps.ts';

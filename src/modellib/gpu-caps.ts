@@ -11,4 +11,6 @@ export interface GpuCaps {
   maxWorkgroupStorageBytes: number;
   maxStorageBindingBytes: number;
   maxStorageBuffersPerStage: number;
+  /** A CPU plays the GPU. Compiling costs it seconds a kernel, so fewer and smaller kernels are worth some speed. */
+  isSoftware?: boolean;
 }

@@ -73,6 +73,14 @@ describe('Mistral Small 3.2 at its true shapes', () => {
   });
 });
 
+test('WGSL is ASCII: the linker and WebLLM take nothing else', () => {
+  const f16Caps = { ...LEAST_CAPS, shaderF16: true, subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 8 };
+  for (const caps of [LEAST_CAPS, f16Caps]) {
+    const { spec } = lower(describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q4_0'), caps, options);
+    for (const { kernel } of allSteps(spec)) expect(kernel.wgsl).not.toMatch(/[^\n -~]/);
+  }
+});
+
 test('without shader-f16 and subgroups no kernel enables them', () => {
   const { spec } = lower(describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q8_0'), LEAST_CAPS, options);
   for (const { kernel } of allSteps(spec)) expect(kernel.wgsl).not.toMatch(/enable|\bf16\b|subgroup/);

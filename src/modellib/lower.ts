@@ -14,14 +14,13 @@ import {
   partByteLength,
 } from '../models/model-description.ts';
 import type { GpuCaps } from './gpu-caps.ts';
-import { decodeAttentionPartialBytes, planDecodeAttention } from './kernels/attention-decode/attention-decode.plan.ts';
+import {
+  decodeAttentionPartialBytes,
+  planDecodeAttention,
+} from './kernels/attention-decode/attention-decode.plan.ts';
 import { planPrefillAttention } from './kernels/attention-prefill/attention-prefill.plan.ts';
 import { planEmbed } from './kernels/embed/embed.plan.ts';
-import {
-  planMatmul,
-  planMatmulGateUp,
-  planMatmulResidual,
-} from './kernels/matmul/matmul.plan.ts';
+import { planMatmul, planMatmulGateUp, planMatmulResidual } from './kernels/matmul/matmul.plan.ts';
 import { planMatvecResidual } from './kernels/matvec-residual/matvec-residual.plan.ts';
 import { planNormGateUp } from './kernels/norm-gate-up/norm-gate-up.plan.ts';
 import { planNormMatvec } from './kernels/norm-matvec/norm-matvec.plan.ts';
@@ -78,8 +77,16 @@ export function lower(model: ModelDescription, caps: GpuCaps, options: LowerOpti
   const kvBytes = kvCacheByteLength(architecture, contextLength);
   const rope = ropeTable(architecture, contextLength);
   const perToken = (floats: number) => prefillChunkLength * floats * 4;
-  const activation = (name: string, byteLength: number): PlannedBuffer => ({ name, byteLength, use: 'activation' });
-  const sampling = (name: string, byteLength: number): PlannedBuffer => ({ name, byteLength, use: 'sampling' });
+  const activation = (name: string, byteLength: number): PlannedBuffer => ({
+    name,
+    byteLength,
+    use: 'activation',
+  });
+  const sampling = (name: string, byteLength: number): PlannedBuffer => ({
+    name,
+    byteLength,
+    use: 'sampling',
+  });
   const buffers: PlannedBuffer[] = [
     activation('x', perToken(architecture.hiddenSize)),
     activation('normed', perToken(architecture.hiddenSize)),
@@ -167,11 +174,14 @@ export function lower(model: ModelDescription, caps: GpuCaps, options: LowerOpti
       maxTokens,
     ),
   ];
-  const variants = (longest: number, tail: (maxTokens: number) => Step[]) =>
-    (longest > SHORT_PREFILL_TOKENS ? [SHORT_PREFILL_TOKENS, longest] : [longest]).map((maxTokens) => ({
-      maxTokens,
-      steps: [...prefillLayers(maxTokens), ...tail(maxTokens)],
-    }));
+  const variants = (longest: number, tail: (maxTokens: number) => Step[]) => {
+    const short = longest > SHORT_PREFILL_TOKENS && caps.isSoftware !== true;
+    return (short ? [SHORT_PREFILL_TOKENS, longest] : [longest]).map((maxTokens) => {
+      // Kernels for few tokens are right for any number, and a third of the others' size.
+      const tile = caps.isSoftware === true ? SHORT_PREFILL_TOKENS : maxTokens;
+      return { maxTokens, steps: [...prefillLayers(tile), ...tail(tile)] };
+    });
+  };
 
   const vocabulary = { vocabularySize: architecture.vocabularySize };
   const extras = planned('sampling_extras');
@@ -230,10 +240,14 @@ export function lower(model: ModelDescription, caps: GpuCaps, options: LowerOpti
 
 function requireCount(name: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new TramontaneError('config-invalid', `${name} is ${value}; it must be a whole number from ${least} to ${most}.`, {
-    nextStep: 'Choose a smaller context.',
-    data: { field: name, found: value, least, most },
-  });
+  throw new TramontaneError(
+    'config-invalid',
+    `${name} is ${value}; it must be a whole number from ${least} to ${most}.`,
+    {
+      nextStep: 'Choose a smaller context.',
+      data: { field: name, found: value, least, most },
+    },
+  );
 }
 
 function requireBinding(caps: GpuCaps, name: string, byteLength: number): void {

@@ -143,15 +143,20 @@ async function attempt<T>(operation: string, key: string, action: () => Promise<
   } catch (error) {
     if (error instanceof DOMException && error.name === 'QuotaExceededError') {
       throw new TramontaneError('storage-quota', `There is no room left to store ${key}.`, {
-        nextStep: 'Free disk space, or delete a stored model, and load again: what is stored already is kept.',
+        nextStep:
+          'Free disk space, or delete a stored model, and load again: what is stored already is kept.',
         data: { operation, key },
         cause: error,
       });
     }
-    throw new TramontaneError('storage-failed', `Cannot ${operation} ${key} in IndexedDB: ${errorMessage(error)}`, {
-      nextStep: 'Reload the page. Private windows and blocked site data may forbid storage.',
-      data: { operation, key },
-      cause: error,
-    });
+    throw new TramontaneError(
+      'storage-failed',
+      `Cannot ${operation} ${key} in IndexedDB: ${errorMessage(error)}`,
+      {
+        nextStep: 'Reload the page. Private windows and blocked site data may forbid storage.',
+        data: { operation, key },
+        cause: error,
+      },
+    );
   }
 }

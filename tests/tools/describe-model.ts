@@ -33,7 +33,8 @@ export function describeMatrix(
   columns: number,
   maxRecordBytes: number,
 ): Matrix {
-  const count = Math.ceil(Math.max(...partByteLength(format, rows, columns)) / maxRecordBytes);
+  const rowBytes = Math.max(...partByteLength(format, 1, columns));
+  const count = Math.ceil(rows / Math.floor(maxRecordBytes / rowBytes));
   const height = Math.ceil(rows / count);
   const parts: MatrixPart[] = [];
   for (let rowStart = 0; rowStart < rows; rowStart += height) {

@@ -41,8 +41,16 @@ export const TINY_MISTRAL_SHAPE: TinyMistralShape = {
   ropeTheta: 1e6,
 };
 
-/** Formats by GGUF tensor name; the embedding, the head and each layer differ, and layers 1 and 2 mix formats. */
-const FORMATS: readonly (readonly [name: RegExp, type: QuantisableType])[] = [
+/**
+ * Formats by GGUF tensor name. `mixed`: the embedding, the head and each layer differ, and layers 1 and 2 mix formats.
+ * `plain`: the same weights in one format, so that a slow device has few kernels to compile.
+ */
+export type TinyMistralVariant = 'mixed' | 'plain';
+const PLAIN: readonly (readonly [name: RegExp, type: QuantisableType])[] = [
+  [/^(token_embd|output)\./, 'Q8_0'],
+  [/^blk\./, 'Q4_0'],
+];
+const MIXED: readonly (readonly [name: RegExp, type: QuantisableType])[] = [
   [/^token_embd/, 'F16'],
   [/^output\./, 'Q8_0'],
   [/^blk\.0\./, 'Q4_0'],
@@ -165,7 +173,7 @@ function interleavedRow(row: number, headDim: number): number {
   return row - rowInHead + (rowInHead % half) * 2 + Math.floor(rowInHead / half);
 }
 
-function toTensor(weights: Weights, headDim: number): TensorToWrite {
+function toTensor(weights: Weights, headDim: number, variant: TinyMistralVariant): TensorToWrite {
   const { name, rows, columns } = weights;
   const isRotated = /attn_[qk]\./.test(name);
   const values = new Float32Array(rows * columns);
@@ -173,7 +181,8 @@ function toTensor(weights: Weights, headDim: number): TensorToWrite {
     const target = (isRotated ? interleavedRow(row, headDim) : row) * columns;
     for (let column = 0; column < columns; column++) values[target + column] = weights.weight(row, column);
   }
-  const type = FORMATS.find(([pattern]) => pattern.test(name))?.[1];
+  const formats = variant === 'mixed' ? MIXED : PLAIN;
+  const type = formats.find(([pattern]) => pattern.test(name))?.[1];
   if (type === undefined) throw new Error(`No format for ${name}`);
   return { name, type, dimensions: [columns, rows], bytes: quantise(type, values) };
 }
@@ -229,9 +238,14 @@ function createMetadata(shape: TinyMistralShape, vocabulary: TinyVocabulary): [s
 }
 
 /** The GGUF file; the same bytes each time. */
-export function createTinyMistralGguf(shape: TinyMistralShape = TINY_MISTRAL_SHAPE): Uint8Array<ArrayBuffer> {
+export function createTinyMistralGguf(
+  shape: TinyMistralShape = TINY_MISTRAL_SHAPE,
+  variant: TinyMistralVariant = 'mixed',
+): Uint8Array<ArrayBuffer> {
   const vocabulary = createTinyVocabulary();
-  const tensors = createWeights(shape, vocabulary).map((weights) => toTensor(weights, shape.headDim));
+  const tensors = createWeights(shape, vocabulary).map((weights) =>
+    toTensor(weights, shape.headDim, variant),
+  );
   return writeGguf({
     metadata: createMetadata(shape, vocabulary),
     tensors: [...tensors, ...createNorms(shape)],
@@ -248,20 +262,26 @@ const GENERATOR_SOURCES = [
   'tests/tools/tiny-mistral-vocabulary.ts',
 ];
 
-const FOLDER = join(ROOT, '.cache/tiny-mistral');
+const FOLDERS: Record<TinyMistralVariant, string> = {
+  mixed: join(ROOT, '.cache/tiny-mistral'),
+  plain: join(ROOT, '.cache/tiny-mistral-plain'),
+};
 
 /**
  * Makes the model where it is not there yet, or out of date. Any number of processes may ask at once.
  * @returns paths of the GGUF file and of the imported model's folder
  */
-export async function ensureTinyMistral(): Promise<{ gguf: string; folder: string }> {
-  const paths = { gguf: join(FOLDER, 'tiny-mistral.gguf'), folder: join(FOLDER, 'model') };
-  await mkdir(FOLDER, { recursive: true });
-  await withLock(join(FOLDER, 'lock'), async () => {
+export async function ensureTinyMistral(
+  variant: TinyMistralVariant = 'mixed',
+): Promise<{ gguf: string; folder: string }> {
+  const cache = FOLDERS[variant];
+  const paths = { gguf: join(cache, 'tiny-mistral.gguf'), folder: join(cache, 'model') };
+  await mkdir(cache, { recursive: true });
+  await withLock(join(cache, 'lock'), async () => {
     const inputHash = await hashInputs([], GENERATOR_SOURCES);
-    const stamp = join(FOLDER, 'stamp.json');
-    if ((await readStamp(stamp, inputHash, FOLDER)) !== null) return;
-    const bytes = createTinyMistralGguf();
+    const stamp = join(cache, 'stamp.json');
+    if ((await readStamp(stamp, inputHash, cache)) !== null) return;
+    const bytes = createTinyMistralGguf(TINY_MISTRAL_SHAPE, variant);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     await writeFile(`${paths.gguf}.partial`, bytes);
     await rename(`${paths.gguf}.partial`, paths.gguf);
@@ -270,7 +290,7 @@ export async function ensureTinyMistral(): Promise<{ gguf: string; folder: strin
       origin: { sourceName: 'tiny-mistral.gguf', sha256 },
     });
     const files = ['tiny-mistral.gguf', ...manifest.files.map((name) => `model/${name}`)];
-    await writeStamp(stamp, inputHash, FOLDER, files, true);
+    await writeStamp(stamp, inputHash, cache, files, true);
   });
   return paths;
 }

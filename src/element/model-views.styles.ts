@@ -35,6 +35,17 @@ export const modelViews = css`
     align-items: center;
   }
 
+  @container (max-width: 30rem) {
+    .loading {
+      grid-template-columns: 1fr;
+      gap: var(--_space-2);
+    }
+
+    .loading .button {
+      justify-self: end;
+    }
+  }
+
   .no-webgpu h2 {
     margin: 0;
     font-size: 1.125rem;

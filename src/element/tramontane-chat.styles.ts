@@ -126,7 +126,7 @@ export const chatStyles = css`
   }
 
   .hero p {
-    max-width: 34rem;
+    max-width: 38rem;
     margin: 0;
     color: var(--_text-quiet);
     line-height: 1.6;

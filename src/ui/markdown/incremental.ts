@@ -41,10 +41,10 @@ export class IncrementalMarkdown {
 
   #split(text: string, blocks: Block[], linksKey: string): { finished: Block[]; open: Block[] } {
     this.#linksKey = linksKey;
-    const count = finishedCount(blocks);
+    const start = this.#finishedText.length;
+    const count = finishedCount(blocks, text.slice(start));
     const finished = blocks.slice(0, count);
     const length = finished.reduce((sum, block) => sum + block.raw.length, 0);
-    const start = this.#finishedText.length;
     const finishedText = text.slice(0, start + length);
     if (finishedText.slice(start) !== finished.map((block) => block.raw).join('')) {
       // The lexer changed the text while cutting it; then nothing is safe to keep.
@@ -61,14 +61,19 @@ export class IncrementalMarkdown {
 }
 
 /**
- * How many leading blocks are final. A block is, once the first line of the next one is whole: before that, `2` may
- * become the item `2. …` of the list above.
+ * How many leading blocks are final. A block is, once it is certain that the next one begins where it seems to. That
+ * takes a whole line: `2` may become the item `2. …` of the list above. Right below a paragraph it takes two, since a
+ * line that a table's delimiter seems to follow ends the paragraph, and the delimiter may turn out to be none.
  */
-function finishedCount(blocks: readonly Block[]): number {
+function finishedCount(blocks: readonly Block[], text: string): number {
+  let end = blocks.reduce((length, block) => length + block.raw.length, 0);
   for (let index = blocks.length - 1; index > 0; index -= 1) {
     const block = blocks[index]!;
-    const isWhole = index < blocks.length - 1 || block.raw.includes('\n');
-    if (block.type !== 'space' && isWhole) return index;
+    end -= block.raw.length;
+    // Counted in the text: the lexer gives an item that has only begun a line end of its own.
+    const linesBelow = text.slice(end).split('\n').length - 1;
+    const needed = blocks[index - 1]!.type === 'paragraph' ? 2 : 1;
+    if (block.type !== 'space' && linesBelow >= needed) return index;
   }
   return 0;
 }

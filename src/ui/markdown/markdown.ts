@@ -111,9 +111,9 @@ function codeOf(nodes: readonly ChildNode[]): HTMLElement | null {
   return null;
 }
 
-/** As the renderer writes code: one line end at its end. */
+/** As the renderer writes code: with one line end at its end, unless it is empty. */
 function codeText(block: Block): string {
-  return block.type === 'code' ? `${block.text.replace(/\n$/, '')}\n` : '';
+  return block.type === 'code' && block.text !== '' ? `${block.text.replace(/\n$/, '')}\n` : '';
 }
 
 /** Appends where it can: a selection in the text survives, and long code is not laid out anew. */

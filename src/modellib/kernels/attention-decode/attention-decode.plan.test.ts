@@ -54,7 +54,7 @@ test('asks for features only where they are', () => {
 test.each([1, 2, 3, 4, 9, 16, 20, 32, 64])(
   'workgroup memory stays within 32 KiB at a group of %i',
   (group) => {
-    for (const headDim of [16, 96, 128]) {
+    for (const headDim of [16, 96, 128, 256]) {
       const architecture = attentionArchitecture({ headCount: group, kvHeadCount: 1, headDim });
       for (const subgroups of [false, true]) {
         for (const { kernel } of plan({ subgroups }, architecture)) {

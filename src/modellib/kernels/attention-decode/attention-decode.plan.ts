@@ -34,7 +34,8 @@ export function decodeAttentionPartialBytes(
 
 /**
  * Two dispatches: softmax(q kᵀ / sqrt(headDim)) v over parts of `length` positions, then the merge of the parts. Each
- * key/value head is read once for all its query heads (up to 16 of them; beyond, once for each 16 or fewer).
+ * key/value head is read once for all its query heads (up to 12 of them; beyond, once for each 12 or fewer; in software
+ * once for each).
  *
  * @throws TramontaneError `architecture-unsupported`, `adapter-limits` (see {@link requireAttentionShape}).
  */
@@ -48,7 +49,7 @@ export function planDecodeAttention(operands: DecodeAttentionOperands, caps: Gpu
       uniforms: [dim('length')],
       grid: [
         tiles('length', SPLIT_POSITIONS),
-        constant(architecture.headCount / headsPerWorkgroup(architecture)),
+        constant(architecture.headCount / headsPerWorkgroup(architecture, caps)),
       ],
     },
     {

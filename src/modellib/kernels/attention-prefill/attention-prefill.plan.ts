@@ -25,7 +25,7 @@ export interface PrefillAttentionOperands {
 export function planPrefillAttention(operands: PrefillAttentionOperands, caps: GpuCaps): Step[] {
   const { architecture } = operands;
   requireAttentionShape(architecture, operands.contextLength, caps);
-  const { rows } = prefillTile(architecture);
+  const { rows } = prefillTile(architecture, caps);
   return [
     {
       kernel: attentionPrefillKernel(architecture, caps),

@@ -9,16 +9,18 @@ const LANES = 16;
 
 /**
  * The tile of one workgroup: `rows` queries (pairs of token and head within a group, so that keys and values are read
- * once for a whole group) against `keys` positions at a time. Heads wider than 128 take smaller tiles.
+ * once for a whole group) against `keys` positions at a time. Heads wider than 128 take smaller tiles; so does
+ * software, whose compile time grows with workgroup memory, which it clears word by word.
  */
-export function prefillTile({ headDim }: AttentionShape): { rows: number; keys: number } {
+export function prefillTile({ headDim }: AttentionShape, caps: GpuCaps): { rows: number; keys: number } {
+  if (caps.isSoftware === true) return { rows: 8, keys: 16 };
   return headDim <= 128 ? { rows: 32, keys: 32 } : { rows: 16, keys: 16 };
 }
 
 export function attentionPrefillKernel(shape: AttentionShape, caps: GpuCaps): KernelSource {
   const { headCount, kvHeadCount, headDim } = shape;
-  const { rows, keys } = prefillTile(shape);
-  const { shaderF16 } = caps;
+  const { rows, keys } = prefillTile(shape, caps);
+  const { shaderF16, isSoftware = false } = caps;
   const rowGroups = rows / 4;
   const workgroup = rowGroups * LANES;
   const keysEach = keys / LANES;
@@ -29,8 +31,11 @@ export function attentionPrefillKernel(shape: AttentionShape, caps: GpuCaps): Ke
   const times = (count: number, line: (i: number) => string) =>
     Array.from({ length: count }, (_, i) => line(i)).join('\n');
 
+  // Compilers of real GPUs unroll short loops to good effect; those of software take seconds over it.
+  const bound = (count: string) => (isSoftware ? `${count} * one` : count);
+
   return createKernel({
-    label: `attention_prefill_h${headCount}_kv${kvHeadCount}_d${headDim}${shaderF16 ? '_f16' : ''}`,
+    label: `attention_prefill_h${headCount}_kv${kvHeadCount}_d${headDim}${shaderF16 ? '_f16' : ''}${isSoftware ? '_software' : ''}`,
     header: [
       'attention_prefill: out[t] = softmax(q[t] k[0..p]^T / sqrt(D)) v[0..p], p = position + t',
       'qkv (T, H + 2 KV, D) f32: the query rows are read; keys, values: f16 caches, laid out as kv-cache.ts says',
@@ -71,12 +76,12 @@ var<workgroup> row_values: array<vec4<f32>, ${LANES * rowGroups}>;   // (LANES, 
 ${unpackDimsWgsl(shaderF16)}`,
     ],
     body: `
-  // Later tiles of queries see more keys: start with them.
+${isSoftware ? '  let one = min(uniforms.packGridDimX, 1u);   // 1, which the compiler cannot know\n' : ''}  // Later tiles of queries see more keys: start with them.
   let first_row = (uniforms.packGridDimX - 1u - group) * ROWS;
   let kv_head = workgroup.y;
   let row_count = u32(uniforms.tokens) * GROUP;
   let position = u32(uniforms.position);
-  for (var i = lane; i < ROWS * QUADS; i += WORKGROUP) {
+  for (var i = lane; i < ${bound('ROWS * QUADS')}; i += WORKGROUP) {
     let row = first_row + i / QUADS;
     var words = vec4<f32>(0.0);
     if (row < row_count) {
@@ -94,12 +99,12 @@ ${unpackDimsWgsl(shaderF16)}`,
   let own_last = vec4<u32>(position) + own_row / GROUP;   // last key that each of the 4 rows sees
   var maximum = vec4<f32>(LEAST);
   var weight = vec4<f32>(0.0);                            // of this invocation's keys only, until the end
-  // Sums of 4 dims, each for 4 rows.
-  var sum: array<mat4x4<f32>, ${quadsEach}>;
+  // Sums of ${quadsEach * 4} dims, each for 4 rows.
+${times(quadsEach * 4, (d) => `  var sum${d} = vec4<f32>(0.0);`)}
 
   for (var start = 0u; start < length; start += KEYS) {
     workgroupBarrier();
-    for (var i = lane; i < KEYS * RUNS; i += WORKGROUP) {
+    for (var i = lane; i < ${bound('KEYS * RUNS')}; i += WORKGROUP) {
       let at = start + i % KEYS;
       let run = i / KEYS;
       let words = keys[(at / PAGE * KV_HEADS + kv_head) * RUNS * PAGE + run * PAGE + at % PAGE];
@@ -111,7 +116,7 @@ ${unpackDimsWgsl(shaderF16)}`,
     // Scores of 4 rows and ${keysEach} keys.
 ${times(keysEach, (k) => `    var score${k} = vec4<f32>(0.0);`)}
     let own_query = row_group * 4u * (QUADS + 1u);
-    for (var quad = 0u; quad < QUADS; quad++) {
+    for (var quad = 0u; quad < ${bound('QUADS')}; quad++) {
       let q0 = query[own_query + quad];
       let q1 = query[own_query + (QUADS + 1u) + quad];
       let q2 = query[own_query + 2u * (QUADS + 1u) + quad];
@@ -134,7 +139,7 @@ ${times(
     workgroupBarrier();
 
     // From here on the tile of keys is free for the values; what no row sees is read as zero.
-    for (var i = lane; i < KEYS * RUNS; i += WORKGROUP) {
+    for (var i = lane; i < ${bound('KEYS * RUNS')}; i += WORKGROUP) {
       let at = start + i / RUNS;
       var words = vec4<u32>(0u);
       if (at < length) { words = values[((at / PAGE * KV_HEADS + kv_head) * PAGE + at % PAGE) * RUNS + i % RUNS]; }
@@ -142,7 +147,7 @@ ${times(
       tile[2u * i + 1u] = words.zw;
     }
     var new_maximum = maximum;
-    for (var i = 0u; i < LANES; i++) { new_maximum = max(new_maximum, row_values[i * ROW_GROUPS + row_group]); }
+    for (var i = 0u; i < ${bound('LANES')}; i++) { new_maximum = max(new_maximum, row_values[i * ROW_GROUPS + row_group]); }
     let rescale = exp2(maximum - new_maximum);
     maximum = new_maximum;
     weight *= rescale;
@@ -152,19 +157,19 @@ ${times(
     weight += power${k};
     powers[(column + ${k}u * LANES) * ROW_GROUPS + row_group] = power${k};`,
 )}
-${times(quadsEach, (q) => `    for (var i = 0u; i < 4u; i++) { sum[${q}][i] *= rescale; }`)}
+${times(quadsEach * 4, (d) => `    sum${d} *= rescale;`)}
     workgroupBarrier();
 
     // Sums of 4 rows and ${quadsEach} quads of dims${quads % LANES === 0 ? '' : '; a quad beyond the head repeats the last one and is dropped'}.
-    for (var i = 0u; i < KEYS; i++) {
+    for (var i = 0u; i < ${bound('KEYS')}; i++) {
       let power = powers[i * ROW_GROUPS + row_group];
 ${times(
   quadsEach,
   (q) => `      let v${q} = unpack_dims(tile[i * QUADS + min(column + ${q}u * LANES, QUADS - 1u)]);
-      sum[${q}][0] += power * v${q}.x;
-      sum[${q}][1] += power * v${q}.y;
-      sum[${q}][2] += power * v${q}.z;
-      sum[${q}][3] += power * v${q}.w;`,
+      sum${4 * q} += power * v${q}.x;
+      sum${4 * q + 1} += power * v${q}.y;
+      sum${4 * q + 2} += power * v${q}.z;
+      sum${4 * q + 3} += power * v${q}.w;`,
 )}
     }
   }
@@ -172,18 +177,20 @@ ${times(
   row_values[column * ROW_GROUPS + row_group] = weight;
   workgroupBarrier();
   weight = vec4<f32>(0.0);
-  for (var i = 0u; i < LANES; i++) { weight += row_values[i * ROW_GROUPS + row_group]; }
-  for (var q = 0u; q < ${quadsEach}u; q++) {
-    let quad = column + q * LANES;
-    // From 4 dims of 4 rows to 4 rows of 4 dims.
-    let by_row = transpose(sum[q]);
-    for (var i = 0u; i < 4u; i++) {
-      let row = own_row[i];
-      if (row < row_count && quad < QUADS) {
-        output[(row / GROUP * HEADS + kv_head * GROUP + row % GROUP) * QUADS + quad] = by_row[i] / weight[i];
-      }
-    }
+  for (var i = 0u; i < ${bound('LANES')}; i++) { weight += row_values[i * ROW_GROUPS + row_group]; }
+  weight = 1.0 / weight;
+${['x', 'y', 'z', 'w']
+  .map(
+    (row) => `  if (own_row.${row} < row_count) {
+    let head = (own_row.${row} / GROUP * HEADS + kv_head * GROUP + own_row.${row} % GROUP) * QUADS + column;
+${times(quadsEach, (q) => {
+  const dims = [0, 1, 2, 3].map((d) => `sum${4 * q + d}.${row}`).join(', ');
+  const store = `output[head + ${q}u * LANES] = vec4<f32>(${dims}) * weight.${row};`;
+  return (q + 1) * LANES <= quads ? `    ${store}` : `    if (column + ${q}u * LANES < QUADS) { ${store} }`;
+})}
   }`,
+  )
+  .join('\n')}`,
     f16: shaderF16,
     subgroups: false,
   });

@@ -1,19 +1,25 @@
 /** WGSL of the draw: greedy, or temperature, top_k, top_p and min_p over the whole vocabulary without a sort. */
+import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
 import { createKernel } from '../matrix/kernel-text.ts';
 import { readLogitWgsl } from './softmax.wgsl.ts';
 
-const WORKGROUP = 256;
+/**
+ * Many bins mean few passes; but software clears workgroup memory word by word, compiles it so too, and is slow at
+ * barriers: it gets fewer of all.
+ */
+function sampleShape({ isSoftware }: GpuCaps): { workgroup: number; bits: number } {
+  return isSoftware === true ? { workgroup: 64, bits: 8 } : { workgroup: 256, bits: 11 };
+}
 
-/** Bins of a histogram over 11 bits, and the most rows that a vocabulary may have. */
-const BINS = 2048;
-
-/** Consecutive tokens whose weights are summed together for the draw. */
-const ROW = 1024;
-
-export function sampleKernel(vocabularySize: number): KernelSource {
+export function sampleKernel(vocabularySize: number, caps: GpuCaps): KernelSource {
+  const { isSoftware = false } = caps;
+  const { workgroup, bits } = sampleShape(caps);
+  const bins = 2 ** bits;
+  // A bin for each row: 1,024 tokens, or more in a very large vocabulary.
+  const row = Math.max(1024, 2 ** Math.ceil(Math.log2(vocabularySize / bins)));
   return createKernel({
-    label: `sample_v${vocabularySize}`,
+    label: `sample_v${vocabularySize}${isSoftware ? '_software' : ''}`,
     header: [
       'sample: draws a token from exp((x - max) / T), restricted to the top_k most likely, then to the smallest set of',
       'those with mass >= top_p, then to those with weight >= min_p of the largest',
@@ -21,11 +27,10 @@ export function sampleKernel(vocabularySize: number): KernelSource {
       'result (1) i32. extras count where `biased` is 1.',
       'Every sum is of integers (a weight is a 64-bit fixed point number, the largest 2^40), hence exact in any order:',
       'the same input always gives the same token, and a draw always falls on a kept one. A threshold is found by its',
-      'bits, 11, 11 and 10 at a time, with a histogram over the logits that have the bits found so far; equals at a',
-      'threshold stay in order of id. The draw inverts the cumulative sum in order of id: rows of 1,024 tokens, then 4',
-      'of one invocation, then one.',
-      `params: V ${vocabularySize}. One workgroup. Shared: ${BINS * 8 + WORKGROUP * 8 + 16 * 8 + 32} bytes. Needs: none.`,
-      'Tolerance vs reference: exact, but for thresholds within an f32 rounding of exp of a token.',
+      'bits, a few at a time, with a histogram over the logits that have the bits found so far; equals at a threshold',
+      'stay in order of id. The draw inverts the cumulative sum in order of id: a row, then an invocation, then a token.',
+      `params: V ${vocabularySize}, ${bits} bits a pass, rows of ${row}. One workgroup. Shared: ${bins * 8 + workgroup * 8 + 160} bytes.`,
+      'Needs: none. Tolerance vs reference: exact, but for thresholds within an f32 rounding of exp of a token.',
     ],
     bindings: [
       { name: 'logits', type: 'array<u32>', access: 'read' },
@@ -36,13 +41,16 @@ export function sampleKernel(vocabularySize: number): KernelSource {
       { name: 'result', type: 'array<i32>', access: 'read_write' },
     ],
     uniforms: ['biased'],
-    workgroupSize: WORKGROUP,
+    workgroupSize: workgroup,
     declarations: [
       `const VOCABULARY = ${vocabularySize}u;
-const WORKGROUP = ${WORKGROUP}u;
-const BINS = ${BINS}u;
-const ROW = ${ROW}u;
-const ROWS = ${Math.ceil(vocabularySize / ROW)}u;
+const WORKGROUP = ${workgroup}u;
+const LANES_EACH = WORKGROUP / 16u;     // invocations of one of sixteen sums
+const BITS = ${bits}u;
+const LEVELS = ${Math.ceil(32 / bits)}u;
+const BINS = ${bins}u;
+const ROW = ${row}u;
+const ROWS = ${Math.ceil(vocabularySize / row)}u;
 const BINS_EACH = BINS / WORKGROUP;
 const IDS_EACH = ROW / WORKGROUP;
 const GREEDY_TEMPERATURE = 1e-5;
@@ -53,6 +61,9 @@ const TOP_P = 1u;
 const DRAW = 2u;`,
       readLogitWgsl,
       `
+// The bound of a short loop.${isSoftware ? ' Hidden from the compiler, which would unroll it: with software that takes many seconds.' : ''}
+fn short(count: u32) -> u32 { return ${isSoftware ? 'count * min(uniforms.packGridDimX, 1u)' : 'count'}; }
+
 // 64-bit unsigned integers: x the low word, y the high one.
 fn add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
   let low = a.x + b.x;
@@ -139,24 +150,24 @@ fn sum_lanes(lane: u32) -> vec2<u32> {
   workgroupBarrier();
   if (lane < 16u) {
     var sum = vec2<u32>(0u);
-    for (var i = 0u; i < 16u; i++) { sum = add(sum, lane_sums[lane * 16u + i]); }
+    for (var i = 0u; i < short(LANES_EACH); i++) { sum = add(sum, lane_sums[lane * LANES_EACH + i]); }
     sixteen_sums[lane] = sum;
   }
   workgroupBarrier();
   var total = vec2<u32>(0u);
-  for (var i = 0u; i < 16u; i++) { total = add(total, sixteen_sums[i]); }
+  for (var i = 0u; i < short(16u); i++) { total = add(total, sixteen_sums[i]); }
   return total;
 }
 // The first lane with which the cumulative sum reaches \`target\` (x: the lane), and what is left of it there.
 fn find_lane(goal: vec2<u32>) -> vec3<u32> {
   var rest = goal;
   var i = 0u;
-  while (i < 15u && less(sixteen_sums[i], rest)) {
+  while (i < short(15u) && less(sixteen_sums[i], rest)) {
     rest = subtract(rest, sixteen_sums[i]);
     i++;
   }
-  i *= 16u;
-  let end = i + 15u;
+  i *= LANES_EACH;
+  let end = i + short(LANES_EACH) - 1u;
   while (i < end && less(lane_sums[i], rest)) {
     rest = subtract(rest, lane_sums[i]);
     i++;
@@ -166,7 +177,7 @@ fn find_lane(goal: vec2<u32>) -> vec3<u32> {
 fn sum_bins(lane: u32) -> vec2<u32> {
   workgroupBarrier();
   var sum = vec2<u32>(0u);
-  for (var i = 0u; i < BINS_EACH; i++) { sum = add(sum, bin_value(lane * BINS_EACH + i)); }
+  for (var i = 0u; i < short(BINS_EACH); i++) { sum = add(sum, bin_value(lane * BINS_EACH + i)); }
   lane_sums[lane] = sum;
   return sum_lanes(lane);
 }
@@ -175,7 +186,7 @@ fn find_bin(goal: vec2<u32>) {
   let start = find_lane(goal);
   var rest = start.yz;
   var bin = start.x * BINS_EACH;
-  let end = bin + BINS_EACH - 1u;
+  let end = bin + short(BINS_EACH) - 1u;
   while (bin < end && less(bin_value(bin), rest)) {
     rest = subtract(rest, bin_value(bin));
     bin++;
@@ -185,7 +196,7 @@ fn find_bin(goal: vec2<u32>) {
 }
 fn clear_bins(lane: u32) {
   workgroupBarrier();
-  for (var i = lane; i < BINS; i += WORKGROUP) {
+  for (var i = lane; i < short(BINS); i += WORKGROUP) {
     atomicStore(&bin_low[i], 0u);
     atomicStore(&bin_high[i], 0u);
   }
@@ -232,16 +243,16 @@ fn clear_bins(lane: u32) {
   let top_k = select(0u, u32(extras[0]) + 64u * u32(extras[1]) + 4096u * u32(extras[2]) + 262144u * u32(extras[3]), biased);
   least_weight = select(0.0, min(extras[4], 1.0), biased);
 
-  for (var stage = TOP_K; stage <= DRAW; stage++) {
+  for (var stage = TOP_K; stage < short(DRAW + 1u); stage++) {
     if ((stage == TOP_K && top_k == 0u) || (stage == TOP_P && top_p[0] >= 1.0)) { continue; }
     var goal = vec2<u32>(max(top_k, 1u), 0u);
     var prefix = 0u;
     if (stage != DRAW) {
       // The threshold, from its highest bits to its lowest: of the keys with the bits so far, a count or a mass for
       // each value of the next bits, the largest in bin 0.
-      for (var level = 0u; level < 3u; level++) {
-        let width = select(11u, 10u, level == 2u);
-        let shift = select(select(0u, 10u, level == 1u), 21u, level == 0u);
+      for (var level = 0u; level < short(LEVELS); level++) {
+        let width = min(BITS, 32u - level * BITS);
+        let shift = 32u - level * BITS - width;
         let last_bin = (1u << width) - 1u;
         clear_bins(lane);
         for (var id = lane; id < VOCABULARY; id += WORKGROUP) {
@@ -298,7 +309,7 @@ fn clear_bins(lane: u32) {
     clear_bins(lane);
     for (var row = 0u; row < ROWS; row++) {
       var sum = vec2<u32>(0u);
-      for (var i = 0u; i < IDS_EACH; i++) {
+      for (var i = 0u; i < short(IDS_EACH); i++) {
         let id = row * ROW + i * WORKGROUP + lane;
         if (id < VOCABULARY) { sum = add(sum, row_amount(read_logit(id), id, stage, prefix)); }
       }

@@ -24,7 +24,7 @@ export const TOP_K_BASE = 64;
 const TOP_K_DIGITS = 4;
 const MIN_P_EXTRA = 4;
 
-/** The draw keeps a sum for each 1,024 tokens of the vocabulary, 2,048 at most. */
+/** Bounds the 64-bit sums of the draw, 2^40 a token, and its rows. */
 const MAX_VOCABULARY = 2 ** 21;
 
 interface Vocabulary {
@@ -186,7 +186,7 @@ export function planSample(
   requireVocabulary(operands, caps);
   return [
     {
-      kernel: sampleKernel(operands.vocabularySize),
+      kernel: sampleKernel(operands.vocabularySize, caps),
       buffers: [argument(0), argument(1), argument(2), argument(3), operands.extras, operands.output],
       uniforms: [dim('biased')],
       grid: [dim('one'), dim('one')],

@@ -17,7 +17,7 @@ export function serviceWorker(): Plugin[] {
     workbox: {
       globPatterns: ['**/*.{html,js,css,wasm,svg,png,webmanifest}', 'models/models.json'],
       // Weights live in IndexedDB, never here.
-      globIgnores: ['models/*/**/*', 'ask.html'],
+      globIgnores: ['models/*/**/*'],
       maximumFileSizeToCacheInBytes: MAX_PRECACHED_FILE_BYTES,
       inlineWorkboxRuntime: true,
       sourcemap: false,

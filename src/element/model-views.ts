@@ -94,18 +94,22 @@ export function renderModelDock(
     return html`<div class="panel compact">${renderLoading(model, actions)}</div>`;
   const wanted = (state.status === 'failed' ? state.card : null) ?? card;
   if (state.status === 'ready' || wanted === null) return nothing;
+  const fit = model.fitOf(wanted);
   const button = html`<button
     class="button loud"
     type="button"
     part="load-button"
-    ?disabled=${(model.fitOf(wanted)?.verdict ?? 'impossible') === 'impossible'}
+    ?disabled=${(fit?.verdict ?? 'impossible') === 'impossible'}
     @click=${() => actions.load(wanted)}
   >
     ${state.status === 'failed' ? 'Reload model' : model.storedIds.has(wanted.id) ? 'Load' : 'Download and load'}
   </button>`;
   if (state.status === 'failed') return renderFailure(state.error, button);
   return html`<div class="panel compact waiting-model">
-    <span>Load <strong>${wanted.name}</strong> to go on with this conversation.</span>
+    <span>
+      Load <strong>${wanted.name}</strong> to go on with this conversation.
+      ${fit?.verdict === 'impossible' ? fit.reasons[0] : nothing}
+    </span>
     ${button}
   </div>`;
 }

@@ -390,7 +390,7 @@ export class TramontaneChat extends LitElement {
               @submit-text=${(event: TramontaneSubmitEvent) => void this.send(event.text)}
               @stop=${this.stop}
             ></tramontane-composer>
-            ${isEmpty && !isReady ? nothing : this.#renderFootnote()}
+            ${this.#renderFootnote()}
             <slot name="footer"></slot>
           </div>
         </div>
@@ -491,11 +491,17 @@ export class TramontaneChat extends LitElement {
 
   #renderFootnote() {
     const { state: model } = this.#model;
+    const hint =
+      model.status === 'ready'
+        ? 'Enter sends, Shift+Enter starts a new line'
+        : model.status === 'loading'
+          ? 'You can send as soon as the model is loaded'
+          : '';
     const used = this.#conversation.contextTokens;
     const total = model.status === 'ready' ? model.loaded.contextLength : null;
     const isNearlyFull = used !== null && total !== null && used / total >= CONTEXT_WARNING;
     return html`<div class="footnote">
-      <span class="keys">Enter sends, Shift+Enter starts a new line</span>
+      <span class=${model.status === 'ready' ? 'keys' : ''}>${hint}</span>
       ${
         used === null || total === null
           ? nothing

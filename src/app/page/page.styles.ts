@@ -122,8 +122,13 @@ export const pageStyles = css`
 
   @media (max-width: 34rem) {
     header {
-      gap: var(--_space-2);
-      padding-inline-end: var(--_space-2);
+      gap: var(--_space-1);
+      padding-inline: var(--_space-3) var(--_space-1);
+    }
+
+    nav {
+      margin-inline-start: var(--_space-1);
+      gap: 0;
     }
 
     .privacy span,

@@ -1,0 +1,26 @@
+/**
+ * End-to-end tests of the built site (`dist/`) in the installed Chrome or Chromium. Each spec serves it itself, under a
+ * sub-path and without special headers (scripts/lib/static-server.mjs).
+ */
+import { defineConfig } from 'playwright/test';
+import { chromiumArguments, findChromium } from './tests/tools/chromium.ts';
+
+const executablePath = findChromium();
+if (executablePath === null) {
+  throw new Error('No Chrome or Chromium found: install one, or set TRAMONTANE_CHROMIUM to its path.');
+}
+
+export default defineConfig({
+  testDir: 'tests/e2e',
+  outputDir: 'test-results',
+  fullyParallel: false,
+  workers: 1,
+  timeout: 120_000,
+  expect: { timeout: 15_000 },
+  reporter: [['list']],
+  use: {
+    launchOptions: { executablePath, args: chromiumArguments },
+    viewport: { width: 1280, height: 820 },
+    trace: 'off',
+  },
+});

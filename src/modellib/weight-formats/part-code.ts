@@ -107,11 +107,10 @@ export function blockStatements(
 }
 
 /**
- * WGSL functions `fn dot_block(part, block, x0..x7, x_sum) -> f32`, the dot product of a block of weights with 32
- * activations. The x are to be multiplied by the format's {@link quantFactors} beforehand; x_sum is the sum of the
- * unmultiplied ones.
+ * `fn NAME(part, block, x0..x7, x_sum) -> f32`: the dot product of a block of weights with 32 activations. The x are to
+ * be multiplied by the format's {@link quantFactors} beforehand; x_sum is the sum of the unmultiplied ones.
  */
-export function dotFunction(parts: readonly PartVariables[], shaderF16: boolean): string {
+export function dotFunction(name: string, parts: readonly PartVariables[], shaderF16: boolean): string {
   const x = Array.from({ length: 8 }, (_, i) => `x${i}: vec4<f32>`).join(', ');
   const body = blockStatements(parts, shaderF16, ({ quants, scale, bias }) => {
     const sum = quants
@@ -121,7 +120,7 @@ export function dotFunction(parts: readonly PartVariables[], shaderF16: boolean)
     const scaled = scale === null ? total : `${scale} * ${total}`;
     return `${sum}\n  result = ${bias === null ? scaled : `fma(${bias}, x_sum, ${scaled})`};`;
   });
-  return `fn dot_block(part: u32, block: u32, ${x}, x_sum: f32) -> f32 {
+  return `fn ${name}(part: u32, block: u32, ${x}, x_sum: f32) -> f32 {
   var sum: vec4<f32>;
   var result: f32;
   ${body}

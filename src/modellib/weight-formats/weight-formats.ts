@@ -49,11 +49,19 @@ const NIBBLE_MASK = 'vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u)';
 const nibbles = {
   quantWords: 4,
   quantKind: 'integer',
-  quants: ['q0.xxxx', 'q0.yyyy', 'q0.zzzz', 'q0.wwww'].flatMap((word) =>
-    [word, `(${word} >> vec4<u32>(16u))`].map((bits) => `vec4<f32>(vec4<i32>(${bits} & ${NIBBLE_MASK}))`),
+  quants: ['q0.x', 'q0.y', 'q0.z', 'q0.w'].flatMap((word) =>
+    [word, `${word} >> 16u`].map((bits) => `vec4<f32>(vec4<i32>(vec4<u32>(${bits}) & ${NIBBLE_MASK}))`),
   ),
   columnFactors: NIBBLE_FACTORS,
 } as const satisfies Partial<WeightFormatKernels>;
+
+/**
+ * Signed bytes where they stand: the highest as it is, the others made unsigned by adding 128, which is taken off again
+ * after the conversion. Exact, and without the shifts by different amounts that some processors lack.
+ */
+const BYTE_FACTORS = [1, 2 ** -8, 2 ** -16, 2 ** -24] as const;
+const BYTE_MASK = 'vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u)';
+const BYTE_OFFSETS = 'vec4<f32>(128.0, 32768.0, 8388608.0, 0.0)';
 
 /** Every component of q0 .. q(count-1), in order. */
 function words(count: number): string[] {
@@ -107,10 +115,9 @@ export const weightFormats: Readonly<Record<WeightFormat, WeightFormatKernels>> 
     scaleCount: 1,
     quantKind: 'integer',
     quants: words(2).map(
-      (word) =>
-        `vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(${word}) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u))`,
+      (word) => `(vec4<f32>(vec4<i32>(vec4<u32>(${word} ^ 0x808080u) & ${BYTE_MASK})) - ${BYTE_OFFSETS})`,
     ),
-    columnFactors: null,
+    columnFactors: BYTE_FACTORS,
     bias: null,
     decode: ({ quants, scales }, block, column) => quants.getInt8(block * 32 + column) * f16At(scales, block),
   },

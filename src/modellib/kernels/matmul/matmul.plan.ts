@@ -11,8 +11,9 @@ import {
   sharedColumns,
   workgroupCount,
 } from '../matrix/segments.ts';
-import { type MatmulEpilogue, type MatmulTile, matmulKernel, outputRowsPerTile } from './matmul.wgsl.ts';
-import { chooseMatmulTile } from './matmul-tile.ts';
+import { matmulKernel } from './matmul.wgsl.ts';
+import { matmulLaneRowsKernel } from './matmul-lane-rows.wgsl.ts';
+import { chooseMatmulTile, type MatmulEpilogue, type MatmulTile, outputRowsPerTile } from './matmul-shape.ts';
 
 export interface Matmul {
   /** f32 [tokens, columns]. */
@@ -96,8 +97,14 @@ function plan(
   caps: GpuCaps,
 ): Step[] {
   const { columns, rows } = product;
+  const kernel = (segments: readonly Segment[]) => {
+    const shape = { columns, outputRows: rows, segments, epilogue };
+    return tile.kind === 'staged'
+      ? matmulKernel({ ...shape, tile }, caps)
+      : matmulLaneRowsKernel({ ...shape, tile }, caps);
+  };
   return packSegments(product.segments, columns, 2, caps).map((segments) => ({
-    kernel: matmulKernel({ columns, outputRows: rows, segments, tile, epilogue }, caps),
+    kernel: kernel(segments),
     buffers: [input, ...partBuffers(partBindings(segments)), output],
     uniforms: [dim('tokens')],
     grid: [

@@ -7,52 +7,21 @@
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
 import { decodeStatements } from '../../weight-formats/part-code.ts';
-import { createKernel, partBindingTexts, segmentsLabel } from '../matrix/kernel-text.ts';
-import { checkWorkgroupStorage, partBindings, type Segment } from '../matrix/segments.ts';
-
-/** Knobs. Lanes of a workgroup: (tokens / laneTokens) * (rows / laneRows). */
-export interface MatmulTile {
-  /** Tokens and weight rows of a workgroup's tile; of a gate-up product half of the rows are the gate's. */
-  tokens: number;
-  rows: number;
-  /** Tokens and weight rows of a lane; laneRows is 4 or 8. */
-  laneTokens: number;
-  laneRows: number;
-}
-
-export type MatmulEpilogue = 'store' | 'add' | 'swiglu';
-
-export interface MatmulShape {
-  columns: number;
-  /** Row stride of the output: all rows of the concatenation. */
-  outputRows: number;
-  segments: readonly Segment[];
-  tile: MatmulTile;
-  /** store: y = product. add: y += product. swiglu: y = silu(product of source 0) * (product of source 1). */
-  epilogue: MatmulEpilogue;
-}
-
-const HEADERS: Readonly<Record<MatmulEpilogue, string>> = {
-  store: 'matmul: y[t,r] = sum_k x[t,k] * W[r,k]',
-  add: 'matmul_residual: y[t,r] += sum_k x[t,k] * W[r,k]',
-  swiglu: 'matmul_gate_up: y[t,r] = silu(sum_k x[t,k] * G[r,k]) * (sum_k x[t,k] * U[r,k])',
-};
-const OPS: Readonly<Record<MatmulEpilogue, string>> = {
-  store: 'matmul',
-  add: 'matmul_residual',
-  swiglu: 'matmul_gate_up',
-};
-
-/** Output rows of a workgroup. */
-export function outputRowsPerTile(tile: MatmulTile, epilogue: MatmulEpilogue): number {
-  return epilogue === 'swiglu' ? tile.rows / 2 : tile.rows;
-}
+import {
+  createKernel,
+  partBindingTexts,
+  placeStatements,
+  SWIGLU_FUNCTION,
+  segmentsLabel,
+} from '../matrix/kernel-text.ts';
+import { checkWorkgroupStorage, partBindings, sourceParts } from '../matrix/segments.ts';
+import { MATMUL_OPS, type MatmulShape, outputRowsPerTile, type StagedTile } from './matmul-shape.ts';
 
 /** vec4s of a staged row: a block and one of padding. */
 const STRIDE = 9;
 
 /** Bindings: x, quants and scales of each part, y. Uniforms: tokens. Grid: row tiles, token tiles. */
-export function matmulKernel(shape: MatmulShape, caps: GpuCaps): KernelSource {
+export function matmulKernel(shape: MatmulShape & { tile: StagedTile }, caps: GpuCaps): KernelSource {
   const { columns, outputRows, segments, tile, epilogue } = shape;
   const blocks = columns / 32;
   const laneColumns = tile.rows / tile.laneRows;
@@ -62,26 +31,15 @@ export function matmulKernel(shape: MatmulShape, caps: GpuCaps): KernelSource {
   const parts = partBindings(segments);
   const f16 = caps.shaderF16;
   const weightVector = f16 ? 'vec4<f16>' : 'vec4<f32>';
-  const op = OPS[epilogue];
+  const { op, formula } = MATMUL_OPS[epilogue];
   const shared = tile.tokens * STRIDE * 16 + tile.rows * STRIDE * (f16 ? 8 : 16);
   checkWorkgroupStorage(op, shared, caps);
 
   const list = (count: number, text: (i: number) => string) =>
     Array.from({ length: count }, (_, i) => text(i));
-  let start = 0;
-  const places = segments.map((segment, i) => {
-    const first = start;
-    start += Math.ceil(segment.rows / height);
-    const assignments = [
-      `group_row = (group - ${first}u) * ${height}u; row_count = ${segment.rows}u; output_row = ${segment.outputRow}u;`,
-      ...segment.sources.map(({ part, firstRow }, s) => {
-        const number = parts.findIndex((binding) => binding.part.quants === part.quants);
-        return `part${s} = ${number}u; first_row${s} = ${firstRow}u;`;
-      }),
-    ];
-    return `${i < segments.length - 1 ? `if (group < ${start}u) ` : ''}{ ${assignments.join(' ')} }`;
-  });
-  const paired = epilogue === 'swiglu';
+  const sources = epilogue === 'swiglu' ? 2 : 1;
+  const stage = (s: number) =>
+    `stage${s}(part${s}, (first_row${s} + row) * ${blocks}u + block, i * ${STRIDE}u);`;
 
   const quads = tile.laneRows / 4;
   const sumName = (t: number, q: number) => `sum${t}_${q}`;
@@ -129,7 +87,7 @@ export function matmulKernel(shape: MatmulShape, caps: GpuCaps): KernelSource {
       ...(f16 ? ['f16'] : []),
     ].join('_'),
     header: [
-      HEADERS[epilogue],
+      formula,
       `x (tokens,K) f32; weights (R,K) in parts; y (tokens,${outputRows}) f32`,
       `Workgroup: a tile of ${tile.tokens} tokens x ${tile.rows} weight rows, ${lanes} lanes of ${tile.laneTokens} x ${tile.laneRows}. Shared: ${shared} bytes.`,
       f16
@@ -146,18 +104,17 @@ export function matmulKernel(shape: MatmulShape, caps: GpuCaps): KernelSource {
     declarations: [
       `var<workgroup> x_tile: array<vec4<f32>, ${tile.tokens * STRIDE}>;`,
       `var<workgroup> weight_tile: array<${weightVector}, ${tile.rows * STRIDE}>;`,
-      `fn stage(part: u32, block: u32, to: u32) {
-  ${decodeStatements(parts, f16, (i, weights) => `weight_tile[to + ${i}u] = ${f16 ? `vec4<f16>(${weights})` : weights};`)}
+      ...list(
+        sources,
+        (s) => `fn stage${s}(part: u32, block: u32, to: u32) {
+  ${decodeStatements(sourceParts(segments, parts, s), f16, (i, weights) => `weight_tile[to + ${i}u] = ${f16 ? `vec4<f16>(${weights})` : weights};`)}
 }`,
-      ...(epilogue === 'swiglu'
-        ? ['fn swiglu(gate: f32, up: f32) -> f32 { return gate / (1.0 + exp(-max(gate, -80.0))) * up; }']
-        : []),
+      ),
+      ...(epilogue === 'swiglu' ? [SWIGLU_FUNCTION] : []),
     ],
     body: `  let tokens = u32(uniforms.tokens);
   let group_token = workgroup.y * ${tile.tokens}u;
-  var group_row = 0u; var row_count = 0u; var output_row = 0u;
-  var part0 = 0u; var first_row0 = 0u;${paired ? ' var part1 = 0u; var first_row1 = 0u;' : ''}
-  ${places.join(' else ')}
+  ${placeStatements(segments, parts, height)}
   let lane_column = lane % ${laneColumns}u;
   let lane_token = lane / ${laneColumns}u;
   let weight_at = lane_column * ${STRIDE}u;
@@ -171,12 +128,7 @@ export function matmulKernel(shape: MatmulShape, caps: GpuCaps): KernelSource {
     }
     for (var i = lane; i < ${tile.rows}u; i += ${lanes}u) {
       let row = min(group_row + i % ${height}u, row_count - 1u);
-      ${
-        paired
-          ? `let first = i < ${height}u;
-      stage(select(part1, part0, first), (select(first_row1, first_row0, first) + row) * ${blocks}u + block, i * ${STRIDE}u);`
-          : `stage(part0, (first_row0 + row) * ${blocks}u + block, i * ${STRIDE}u);`
-      }
+      ${sources === 1 ? stage(0) : `if (i < ${height}u) { ${stage(0)} } else { ${stage(1)} }`}
     }
     workgroupBarrier();
     for (var k = 0u; k < 8u; k++) {

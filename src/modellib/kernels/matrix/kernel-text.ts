@@ -3,7 +3,7 @@ import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
 import { scalesArrayType } from '../../weight-formats/part-code.ts';
 import { weightFormats } from '../../weight-formats/weight-formats.ts';
-import type { PartBinding, Segment } from './segments.ts';
+import { type PartBinding, type Segment, sourceParts } from './segments.ts';
 
 export interface BindingText {
   name: string;
@@ -93,4 +93,37 @@ ${text.body}
     bindings: text.bindings.map(({ access }) => access),
     uniforms: text.uniforms,
   };
+}
+
+/** `swiglu(gate, up)`; the bound keeps exp finite, where silu is 0 in f32 anyway. */
+export const SWIGLU_FUNCTION =
+  'fn swiglu(gate: f32, up: f32) -> f32 { return gate / (1.0 + exp(-max(gate, -80.0))) * up; }';
+
+/**
+ * Statements that find the rows of this workgroup: declare and set `group_row` (its first row within its segment),
+ * `row_count` and `output_row` (of the segment) and, for each source i, `part<i>` and `first_row<i>` (the segment's first
+ * row within the part). A part's number counts among the parts of its source. `height` is the rows of a workgroup.
+ */
+export function placeStatements(
+  segments: readonly Segment[],
+  parts: readonly PartBinding[],
+  height: number,
+): string {
+  const numbered = segments[0]!.sources.map((_, s) => sourceParts(segments, parts, s));
+  let start = 0;
+  const places = segments.map((segment, i) => {
+    const first = start;
+    start += Math.ceil(segment.rows / height);
+    const assignments = [
+      `group_row = (group - ${first}u) * ${height}u; row_count = ${segment.rows}u; output_row = ${segment.outputRow}u;`,
+      ...segment.sources.map(({ part, firstRow }, s) => {
+        const number = numbered[s]!.findIndex((binding) => binding.part.quants === part.quants);
+        return `part${s} = ${number}u; first_row${s} = ${firstRow}u;`;
+      }),
+    ];
+    return `${i < segments.length - 1 ? `if (group < ${start}u) ` : ''}{ ${assignments.join(' ')} }`;
+  });
+  const variables = segments[0]!.sources.map((_, s) => ` var part${s} = 0u; var first_row${s} = 0u;`);
+  return `var group_row = 0u; var row_count = 0u; var output_row = 0u;${variables.join('')}
+  ${places.join(' else ')}`;
 }

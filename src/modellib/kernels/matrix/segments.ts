@@ -95,6 +95,16 @@ export function partBindings(segments: readonly Segment[]): PartBinding[] {
   return bindings;
 }
 
+/** The parts that source number `source` of some segment reads, in the order of `parts`. */
+export function sourceParts(
+  segments: readonly Segment[],
+  parts: readonly PartBinding[],
+  source: number,
+): PartBinding[] {
+  const records = new Set(segments.map(({ sources }) => sources[source]!.part.quants));
+  return parts.filter(({ part }) => records.has(part.quants));
+}
+
 /** Buffers of part bindings, in the order in which kernels declare them. */
 export function partBuffers(bindings: readonly PartBinding[]): BufferRef[] {
   return bindings.flatMap(({ format, part }) => {

@@ -1,8 +1,7 @@
 import type { Matrix } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, type Step } from '../../library-spec.ts';
-import { rowsPerWorkgroup } from '../matrix/matvec.wgsl.ts';
-import { chooseMatvecShape } from '../matrix/matvec-shape.ts';
+import { chooseMatvecShape, rowsPerWorkgroup } from '../matrix/matvec-shape.ts';
 import {
   concatenationSegments,
   packSegments,

@@ -1,6 +1,7 @@
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
-import { type MatvecKernel, matvecKernel } from '../matrix/matvec.wgsl.ts';
+import { matvecKernel } from '../matrix/matvec.wgsl.ts';
+import type { MatvecKernel } from '../matrix/matvec-shape.ts';
 
 export type MatvecResidualShape = Pick<MatvecKernel, 'columns' | 'segments' | 'shape'>;
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../../../tests/gpu/close-to.ts';
-import { capsVariants, getTestDevice } from '../../../../tests/gpu/gpu-device.ts';
+import { getTestDevice } from '../../../../tests/gpu/gpu-device.ts';
 import { runSteps } from '../../../../tests/gpu/run-steps.ts';
+import { matrixVariants } from '../../../../tests/tools/matrix-variants.ts';
 import { createRandom, randomNormal } from '../../../../tests/tools/random.ts';
 import { randomMatrix } from '../../../../tests/tools/random-matrix.ts';
 import type { WeightFormat } from '../../../models/model-description.ts';
@@ -13,37 +14,43 @@ interface Case {
   columns: number;
   matrices: { format: WeightFormat; rows: number; partRows?: number[] }[];
   tokens?: number;
+  /** Also for variants of the device. */
+  essential?: boolean;
   /** Expected dispatches; default 1. */
   dispatches?: number;
 }
 
-const formats: WeightFormat[] = ['f32', 'f16', 'q4f16_1', 'q4_0', 'q4_1', 'q8_0'];
 const cases: Case[] = [
-  ...formats.map((format) => ({ columns: 576, matrices: [{ format, rows: 37 }] })),
-  ...formats.map((format) => ({ columns: 64, matrices: [{ format, rows: 1 }], tokens: 3 })),
-  { columns: 32, matrices: [{ format: 'q4_1', rows: 65 }] },
-  { columns: 32 * 65, matrices: [{ format: 'q4_0', rows: 5 }] },
-  { columns: 32 * 160, matrices: [{ format: 'q4f16_1', rows: 9 }], tokens: 2 },
-  { columns: 32 * 160, matrices: [{ format: 'q8_0', rows: 6 }] },
-  // Q, K and V, each of its own format.
+  // Q, K and V, each of its own format; rows that are no multiple of anything.
   {
     columns: 576,
     matrices: [
       { format: 'q4_1', rows: 70 },
-      { format: 'q8_0', rows: 33 },
-      { format: 'f16', rows: 3 },
+      { format: 'q8_0', rows: 133 },
+      { format: 'q4_0', rows: 1 },
     ],
     tokens: 7,
+    essential: true,
   },
+  {
+    columns: 64,
+    matrices: [
+      { format: 'f32', rows: 1 },
+      { format: 'f16', rows: 67 },
+      { format: 'q4f16_1', rows: 31 },
+    ],
+    tokens: 2,
+  },
+  { columns: 32, matrices: [{ format: 'q4_1', rows: 65 }] },
   // A head in parts of odd heights (a part with an odd number of blocks pads its scales), over two dispatches.
   { columns: 96, matrices: [{ format: 'q8_0', rows: 101, partRows: [33, 1, 66, 1] }], dispatches: 2 },
-  { columns: 160 * 32, matrices: [{ format: 'q4_1', rows: 11, partRows: [4, 2, 5] }] },
+  { columns: 160 * 32, matrices: [{ format: 'q4f16_1', rows: 11, partRows: [4, 2, 5] }], essential: true },
 ];
 
 const { device, caps } = await getTestDevice();
 
-describe.each(capsVariants(caps))('norm-matvec, $name', ({ caps: variant }) => {
-  test.each(cases)(
+describe.each(matrixVariants(caps))('norm-matvec, $name', ({ caps: variant, thorough }) => {
+  test.each(cases.filter(({ essential }) => thorough || essential))(
     '$columns columns, $matrices',
     async ({ columns, matrices, tokens = 1, dispatches = 1 }) => {
       const random = createRandom(columns + matrices.length);

@@ -2,8 +2,7 @@ import { assert } from '../../../base/assert.ts';
 import type { Matrix, Vector } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, type DimExpr, type Step, weight } from '../../library-spec.ts';
-import { rowsPerWorkgroup } from '../matrix/matvec.wgsl.ts';
-import { chooseMatvecShape } from '../matrix/matvec-shape.ts';
+import { chooseMatvecShape, rowsPerWorkgroup } from '../matrix/matvec-shape.ts';
 import {
   concatenationSegments,
   packSegments,

@@ -30,7 +30,7 @@ function dawnProject(name: string, icd: string | null) {
 
 function browserProject(name: string, include: string[], executablePath: string | null) {
   return {
-    optimizeDeps: { include: ['idb-keyval', 'lit'] },
+    optimizeDeps: { include: ['idb-keyval', 'lit', '@mlc-ai/web-llm'] },
     test: {
       name,
       include: executablePath === null ? [] : include,
@@ -55,6 +55,7 @@ const chromiumF16 = existsSync(f16ChromiumPath) ? f16ChromiumPath : null;
 
 export default defineConfig({
   test: {
+    globalSetup: ['tests/tools/make-models.ts'],
     projects: [
       {
         test: {

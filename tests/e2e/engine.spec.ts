@@ -20,7 +20,7 @@ const consoleErrors: string[] = [];
 test.describe.configure({ mode: 'serial' });
 
 test.beforeAll(async ({ browser }) => {
-  const { folder } = await ensureTinyMistral();
+  const { folder } = await ensureTinyMistral('plain');
   server = await startStaticServer({
     mounts: { '/some/path/': SITE, '/some/path/models/tiny-mistral/': folder },
   });
@@ -33,6 +33,9 @@ test.beforeAll(async ({ browser }) => {
   page.on('console', (message) => {
     if (message.type() === 'error') consoleErrors.push(message.text());
   });
+  // The chat page installs the service worker, which keeps the worker's code for when the network is gone.
+  await page.goto(`${server.url}some/path/?engine=fake`);
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
   await openPage();
 });
 

@@ -1,0 +1,138 @@
+/**
+ * The whole of tiny-mistral through unmodified WebLLM: logits against the float64 reference, and against what PyTorch
+ * computed from the same file. Prefill lengths at and around the chunk of 64, then decode steps.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LoadOptions } from '../../src/engine/api.ts';
+import { WebLlmEngine } from '../../src/engine/webllm-engine.ts';
+import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
+import fixture from '../fixtures/tiny-mistral-logits.json' with { type: 'json' };
+import { expectClose } from '../gpu/close-to.ts';
+import { getTestDevice } from '../gpu/gpu-device.ts';
+import { type ServedModel, serveModel, TINY_MISTRAL_FOLDER } from '../tools/test-models.ts';
+import { loadReferenceModel } from './load-reference.ts';
+import { tinyMistralGoldens } from './tiny-mistral-goldens.ts';
+
+const goldens = tinyMistralGoldens(fixture);
+const { vocabularySize, tokens } = goldens;
+const everyId = Array.from({ length: vocabularySize }, (_, id) => id);
+
+const { caps } = await getTestDevice();
+const isNode = typeof process !== 'undefined';
+// SwiftShader takes a minute to compile this model's kernels; once, in the browser, has to do.
+const slow = isNode && !caps.shaderF16 && process.env.TRAMONTANE_FULL === undefined;
+const families: { name: string; disable: NonNullable<LoadOptions['disable']> }[] = [
+  { name: 'as the device is', disable: [] },
+];
+if (isNode && caps.shaderF16) {
+  families.push({ name: 'without f16', disable: ['shader-f16'] });
+  families.push({ name: 'without subgroups', disable: ['subgroups'] });
+  families.push({ name: 'with neither', disable: ['shader-f16', 'subgroups'] });
+}
+
+describe.skipIf(slow).each(families)('tiny-mistral $name', ({ disable }) => {
+  const tolerance = caps.shaderF16 && !disable.includes('shader-f16') ? 2e-2 : 1e-3;
+  let served: ServedModel;
+  let engine: WebLlmEngine;
+  let expected: readonly Float64Array[];
+
+  beforeAll(async () => {
+    served = await serveModel(TINY_MISTRAL_FOLDER);
+    const { model } = await loadReferenceModel(served.readFile);
+    expected = model.forward(tokens, model.createCache());
+    engine = new WebLlmEngine({ store: new MemoryWeightStore(), baseUrl: served.url });
+    await engine.loadModel({ id: 'tiny-mistral', url: served.url }, { prefillChunkLength: 64, disable });
+  }, 400_000);
+
+  afterAll(async () => {
+    await engine?.dispose();
+    await served?.close();
+  });
+
+  /** Logits after each of `inputs`, by forced decoding: one token more is given than is looked at. */
+  async function logitsOf(inputs: readonly number[], decodeFrom?: number): Promise<Float32Array[]> {
+    const { positions } = await engine.score({
+      input: { tokens: [...inputs, 0] },
+      top: 0,
+      logitsOf: everyId,
+      ...(decodeFrom === undefined ? {} : { decodeFrom }),
+    });
+    return positions.slice(1).map((position) => Float32Array.from(position?.logits ?? []));
+  }
+
+  test.each([1, 7, 63, 64, 65, 128, 129])('prefill of %d tokens', async (length) => {
+    const logits = await logitsOf(tokens.slice(0, length));
+    expect(logits).toHaveLength(length);
+    for (const [i, row] of logits.entries()) {
+      expectClose(row, expected[i]!, tolerance, `position ${i} against float64`);
+      expectClose(row, goldens.row(i), tolerance, `position ${i} against PyTorch`);
+    }
+  });
+
+  test('32 decode steps', async () => {
+    const start = goldens.promptLength;
+    const logits = await logitsOf(tokens.slice(0, start + 32), start);
+    for (let i = start; i < start + 32; i++) {
+      expectClose(logits[i]!, expected[i]!, tolerance, `step ${i - start} against float64`);
+      expectClose(logits[i]!, goldens.row(i), tolerance, `step ${i - start} against PyTorch`);
+    }
+  });
+
+  test('a chat prefills to the same logits, of its last token only', async () => {
+    for (const length of [50, 118]) {
+      const answer = await engine.completeChat({
+        messages: [{ role: 'user', content: 'wind '.repeat(length) }],
+        max_completion_tokens: 2,
+        temperature: 0,
+        logprobs: true,
+        top_logprobs: 5,
+        return_token_ids: true,
+      });
+      const { positions } = await engine.score({
+        input: { tokens: [...(answer.prompt_token_ids ?? []), ...answer.token_ids] },
+        top: 5,
+      });
+      const scored = positions.slice(-2);
+      for (const [i, { logprob }] of (answer.choices[0]?.logprobs?.content ?? []).entries()) {
+        expect(logprob).toBeCloseTo(scored[i]?.logprob ?? Number.NaN, 2);
+      }
+    }
+  });
+
+  test('nothing is allocated per token, and objects do not pile up over 50 chats', async () => {
+    const chat = (i: number) =>
+      engine.completeChat({
+        messages: [{ role: 'user', content: `Question ${i % 7}` }],
+        max_completion_tokens: 3,
+        temperature: 1,
+        top_k: 20,
+        frequency_penalty: 0.1,
+        seed: i,
+      });
+    for (let i = 0; i < 7; i++) await chat(i);
+    const before = engine.readCounters();
+    for (let i = 0; i < 50; i++) await chat(i);
+    const after = engine.readCounters();
+    expect(after.liveObjects).toBe(before.liveObjects);
+    expect(after.gpuBuffers).toBe(before.gpuBuffers);
+    expect(after.gpuAllocations).toBe(before.gpuAllocations);
+    expect(after.dispatches).toBeGreaterThan(before.dispatches ?? Infinity);
+  });
+
+  test('a decoded token is 7 dispatches a layer, and at most 10 outside the layers', async () => {
+    const request = { messages: [{ role: 'user' as const, content: 'Count dispatches.' }], temperature: 0 };
+    const count = async (tokenCount: number) => {
+      const before = engine.readCounters().dispatches ?? 0;
+      const { usage } = await engine.completeChat({
+        ...request,
+        max_completion_tokens: tokenCount,
+        logit_bias: { '2': -100 },
+        frequency_penalty: 0.5,
+      });
+      expect(usage.completion_tokens).toBe(tokenCount);
+      return (engine.readCounters().dispatches ?? 0) - before;
+    };
+    const perToken = (await count(12)) - (await count(11));
+    expect(perToken).toBeLessThanOrEqual(3 * 7 + 10);
+  });
+});

@@ -1,0 +1,7 @@
+/** Vitest global setup: the models that tests read are made before the first of them runs. */
+import { ensureTinyMistral } from './tiny-mistral.ts';
+
+export default async function makeModels(): Promise<void> {
+  await ensureTinyMistral('mixed');
+  await ensureTinyMistral('plain');
+}

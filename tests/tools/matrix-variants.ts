@@ -12,10 +12,12 @@ export function matrixVariants(caps: GpuCaps): MatrixVariant[] {
   const variants = [{ name: 'full', caps, thorough: true }];
   const add = (name: string, changes: Partial<GpuCaps>) =>
     variants.push({ name, caps: { ...caps, ...changes }, thorough: false });
-  // Software drivers have narrow subgroups and kernels of their own; this brings out those of real GPUs.
-  if (caps.subgroups && caps.subgroupMaxSize <= 8) add('wide subgroups', { subgroupMaxSize: 32 });
+  const software = caps.subgroups && caps.subgroupMaxSize <= 8;
+  // Software drivers have kernels of their own; this brings out those of real GPUs.
+  if (software) add('wide subgroups', { subgroupMaxSize: 32 });
   if (caps.subgroups) add('no subgroups', { subgroups: false });
-  if (caps.shaderF16) {
+  // Of the software drivers one has no f16 anyway, and compiling takes them seconds a kernel.
+  if (caps.shaderF16 && !software) {
     add('no f16', { shaderF16: false });
     add('neither', { shaderF16: false, subgroups: false });
   }

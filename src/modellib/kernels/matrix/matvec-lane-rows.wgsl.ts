@@ -11,8 +11,8 @@ import { weightFormats } from '../../weight-formats/weight-formats.ts';
 import { createKernel, placeStatements, SWIGLU_FUNCTION, segmentsLabel } from './kernel-text.ts';
 import {
   activationCode,
+  LANE_ROWS_SUMS,
   type LaneRowsShape,
-  MATVEC_SUMS,
   type MatvecKernel,
   matvecBindings,
 } from './matvec-shape.ts';
@@ -26,7 +26,7 @@ export function laneRowsMatvecKernel(
   const { lanes } = kernel.shape;
   const blocks = columns / 32;
   const sources = epilogue === 'swiglu' ? 2 : 1;
-  const laneRows = MATVEC_SUMS / sources;
+  const laneRows = LANE_ROWS_SUMS / sources;
   const parts = partBindings(segments);
   const f16 = caps.shaderF16 && parts.some(({ format }) => weightFormats[format].scaleCount > 0);
   const needsSum = parts.some(({ format }) => hasBias(format));

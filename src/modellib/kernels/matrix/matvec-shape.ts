@@ -12,6 +12,8 @@ export interface TeamShape {
   /** Lanes of a team. */
   lanes: number;
   teams: number;
+  /** Sums that each lane keeps: rows of one source, or half as many of two. */
+  sums: 4 | 8;
 }
 
 /** Lanes that have rows of their own. */
@@ -36,12 +38,13 @@ export interface MatvecKernel {
   epilogue: 'store' | 'add' | 'swiglu';
 }
 
-/** Sums that each lane keeps, a vec4: four rows of one source, or two rows of two. */
-export const MATVEC_SUMS = 4;
+/** Sums of a lane that has rows of its own: four of one source, or two of two. */
+export const LANE_ROWS_SUMS = 4;
 
 /** Output rows of one workgroup. */
 export function rowsPerWorkgroup(shape: MatvecShape, sources: 1 | 2): number {
-  return ((shape.kind === 'team' ? shape.teams : shape.lanes) * MATVEC_SUMS) / sources;
+  const sums = shape.kind === 'team' ? shape.teams * shape.sums : shape.lanes * LANE_ROWS_SUMS;
+  return sums / sources;
 }
 
 /** Bindings of either kernel: x, gain (with a norm), each part's quants and scales, output. */
@@ -91,12 +94,13 @@ export function chooseMatvecShape(columns: number, caps: GpuCaps): MatvecShape {
       const busy = (size: number) => blocks / (Math.ceil(blocks / size) * size);
       if (busy(candidate) >= busy(lanes)) lanes = candidate;
     }
-    return { kind: 'team', lanes, teams: 1 };
+    // Every workgroup reads all of x and the gain: eight rows share them, so that weights stay the most of the traffic.
+    return { kind: 'team', lanes, teams: 1, sums: 8 };
   }
   // The largest divisor of the blocks up to 16: every lane is busy, and a team's sums are few.
   let lanes = 1;
   for (let candidate = 2; candidate <= Math.min(16, blocks); candidate++) {
     if (blocks % candidate === 0) lanes = candidate;
   }
-  return { kind: 'team', lanes, teams: Math.max(1, Math.floor(SMALL_WORKGROUP_LANES / lanes)) };
+  return { kind: 'team', lanes, teams: Math.max(1, Math.floor(SMALL_WORKGROUP_LANES / lanes)), sums: 4 };
 }

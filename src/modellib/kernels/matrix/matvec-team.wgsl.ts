@@ -1,8 +1,7 @@
 /**
  * The matrix-vector product that norm-matvec, matvec-residual and norm-gate-up are made of. Each weight is read once,
- * 16 bytes a load; a team of lanes walks along the columns, each lane holding one block of x in registers for four
- * rows; then the lanes' partial sums are added up. The loop over rows is left to the compiler to unroll: unrolled in
- * the source it takes software drivers seconds to compile.
+ * 16 bytes a load; a team of lanes walks along the columns, each lane holding one block of x in registers for several
+ * rows; then the lanes' partial sums are added up.
  */
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
@@ -11,7 +10,6 @@ import { weightFormats } from '../../weight-formats/weight-formats.ts';
 import { createKernel, placeStatements, SWIGLU_FUNCTION, segmentsLabel } from './kernel-text.ts';
 import {
   activationCode,
-  MATVEC_SUMS,
   type MatvecKernel,
   matvecBindings,
   rowsPerWorkgroup,
@@ -26,13 +24,19 @@ export function teamMatvecKernel(kernel: MatvecKernel & { shape: TeamShape }, ca
   const blocks = columns / 32;
   const workgroupSize = lanes * teams;
   const sources = epilogue === 'swiglu' ? 2 : 1;
-  const teamRows = MATVEC_SUMS / sources;
+  const teamRows = shape.sums / sources;
+  const vectors = shape.sums / 4;
   const height = rowsPerWorkgroup(shape, sources);
   const subgroups = caps.subgroups && teams === 1;
   const parts = partBindings(segments);
   const f16 = caps.shaderF16 && parts.some(({ format }) => weightFormats[format].scaleCount > 0);
 
-  const eight = (text: (i: number) => string) => Array.from({ length: 8 }, (_, i) => text(i)).join(' ');
+  const list = (count: number, text: (i: number) => string) =>
+    Array.from({ length: count }, (_, i) => text(i));
+  const eight = (text: (i: number) => string) => list(8, text).join(' ');
+  const each = (text: (vector: number) => string) => list(vectors, text).join(' ');
+  // Sum number i, of source floor(i / teamRows).
+  const component = (name: string, i: number) => `${name}${i >> 2}.${'xyzw'[i & 3]}`;
   const eightNames = (name: string) => Array.from({ length: 8 }, (_, i) => `${name}${i}`);
 
   const normed = norm === null ? 'x' : 'n';
@@ -45,54 +49,56 @@ export function teamMatvecKernel(kernel: MatvecKernel & { shape: TeamShape }, ca
       let part = part${s};
       ${statement}
       ${eight((i) => `let f${i} = ${normed}${i}${factor === null ? '' : ` * ${factor}`};`)}
-      for (var r = 0u; r < ${teamRows}u; r++) {
-        // Rows past the last repeat it: they are computed and not stored.
-        let row = first_row${s} + min(team_row + r, row_count - 1u);
-        let product = dot_block${s}(part, row * ${blocks}u + x_block, ${eightNames('f').join(', ')}, x_sum);
-        sums += select(vec4<f32>(0.0), vec4<f32>(product), vec4<u32>(r + ${s * teamRows}u) == vec4<u32>(0u, 1u, 2u, 3u));
-      }
+      ${list(
+        teamRows,
+        (r) =>
+          `let row${r} = first_row${s} + min(team_row + ${r}u, row_count - 1u);
+      ${component('sums', s * teamRows + r)} += dot_block${s}(part, row${r} * ${blocks}u + x_block, ${eightNames('f').join(', ')}, x_sum);`,
+      ).join('\n      ')}
     }`;
   });
 
   // Partial sums that are left for the last step, per team.
   const slots = subgroups ? Math.ceil(workgroupSize / 4) : lanes > 32 ? 16 : 1;
   const totals = subgroups ? slots : teams * slots;
-  const shared = (totals + (subgroups ? 0 : workgroupSize)) * (norm === null ? 16 : 20);
+  const shared = (totals + (subgroups ? 0 : workgroupSize)) * (vectors * 16 + (norm === null ? 0 : 4));
   checkWorkgroupStorage(kernel.op, shared, caps);
   const squares = (text: string) => (norm === null ? '' : text);
 
   const reduction = subgroups
     ? `  // Subgroups of any size: lanes are numbered along them.
   let slots = (${workgroupSize}u + subgroup_size - 1u) / subgroup_size;
-  let subgroup_sums = subgroupAdd(sums);
+  ${each((v) => `let subgroup_sums${v} = subgroupAdd(sums${v});`)}
   ${squares('let subgroup_square = subgroupAdd(square);')}
   if (subgroup_lane == 0u) {
-    total_sums[lane / subgroup_size] = subgroup_sums;
-    ${squares('total_squares[lane / subgroup_size] = subgroup_square;')}
+    let slot = lane / subgroup_size;
+    ${each((v) => `total_sums[${v * totals}u + slot] = subgroup_sums${v};`)}
+    ${squares('total_squares[slot] = subgroup_square;')}
   }
   workgroupBarrier();`
     : `  const slots = ${slots}u;
-  lane_sums[lane] = sums;
+  ${each((v) => `lane_sums[${v * workgroupSize}u + lane] = sums${v};`)}
   ${squares('lane_squares[lane] = square;')}
   workgroupBarrier();
   if (lane < ${totals}u) {
-    var sum = vec4<f32>(0.0);
+    ${each((v) => `var sum${v} = vec4<f32>(0.0);`)}
     ${squares('var sum_squares = 0.0;')}
     for (var i = lane % slots; i < ${lanes}u; i += slots) {
-      sum += lane_sums[lane / slots * ${lanes}u + i];
-      ${squares(`sum_squares += lane_squares[lane / slots * ${lanes}u + i];`)}
+      let at = lane / slots * ${lanes}u + i;
+      ${each((v) => `sum${v} += lane_sums[${v * workgroupSize}u + at];`)}
+      ${squares(`sum_squares += lane_squares[at];`)}
     }
-    total_sums[lane] = sum;
+    ${each((v) => `total_sums[${v * totals}u + lane] = sum${v};`)}
     ${squares('total_squares[lane] = sum_squares;')}
   }
   workgroupBarrier();`;
 
   const write = (r: number) => {
-    const y = `y.${'xyzw'[r]}`;
+    const y = component('y', r);
     const value = {
       store: `= ${y}`,
       add: `+= ${y}`,
-      swiglu: `= swiglu(${y}, y.${'xyzw'[r + teamRows]})`,
+      swiglu: `= swiglu(${y}, ${component('y', r + teamRows)})`,
     }[epilogue];
     return `if (row + ${r}u < row_count) { result[output_row + row + ${r}u] ${value}; }`;
   };
@@ -103,7 +109,7 @@ export function teamMatvecKernel(kernel: MatvecKernel & { shape: TeamShape }, ca
       kernel.op,
       columns,
       segmentsLabel(segments),
-      `${lanes}x${teams}`,
+      `${lanes}x${teams}x${shape.sums}`,
       ...(f16 ? ['f16'] : []),
       ...(subgroups ? ['sg'] : []),
     ].join('_'),
@@ -119,10 +125,10 @@ export function teamMatvecKernel(kernel: MatvecKernel & { shape: TeamShape }, ca
       ...(subgroups
         ? []
         : [
-            `var<workgroup> lane_sums: array<vec4<f32>, ${workgroupSize}>;`,
+            `var<workgroup> lane_sums: array<vec4<f32>, ${vectors * workgroupSize}>;`,
             squares(`var<workgroup> lane_squares: array<f32, ${workgroupSize}>;`),
           ]),
-      `var<workgroup> total_sums: array<vec4<f32>, ${totals}>;`,
+      `var<workgroup> total_sums: array<vec4<f32>, ${vectors * totals}>;`,
       squares(`var<workgroup> total_squares: array<f32, ${totals}>;`),
       ...sourceCode.map((_, s) =>
         dotFunction(`dot_block${s}`, sourceParts(segments, parts, s), caps.shaderF16),
@@ -134,7 +140,8 @@ export function teamMatvecKernel(kernel: MatvecKernel & { shape: TeamShape }, ca
   let x_row = ${kernel.rowUniform ? `u32(uniforms.row) * ${columns / 4}u` : '0u'};
   ${placeStatements(segments, parts, height)}
   let team_row = group_row + team * ${teamRows}u;
-  var sums = vec4<f32>(0.0);
+  // Rows past the last repeat it: they are computed and not stored.
+  ${each((v) => `var sums${v} = vec4<f32>(0.0);`)}
   ${squares('var squares = vec4<f32>(0.0);')}
   for (var x_block = team_lane; x_block < ${blocks}u; x_block += ${lanes}u) {
     let at = x_block * 8u;
@@ -147,13 +154,13 @@ export function teamMatvecKernel(kernel: MatvecKernel & { shape: TeamShape }, ca
   ${squares('let square = dot(squares, vec4<f32>(1.0));')}
 ${reduction}
   if (lane < ${teams}u) {
-    var y = vec4<f32>(0.0);
+    ${each((v) => `var y${v} = vec4<f32>(0.0);`)}
     ${squares('var mean = 0.0;')}
     for (var i = 0u; i < slots; i++) {
-      y += total_sums[lane * slots + i];
+      ${each((v) => `y${v} += total_sums[${v * totals}u + lane * slots + i];`)}
       ${squares('mean += total_squares[lane * slots + i];')}
     }
-    ${norm === null ? '' : `y *= inverseSqrt(mean / ${columns}.0 + ${norm.epsilon});`}
+    ${norm === null ? '' : `let rms = inverseSqrt(mean / ${columns}.0 + ${norm.epsilon}); ${each((v) => `y${v} *= rms;`)}`}
     let row = group_row + lane * ${teamRows}u;
     ${Array.from({ length: teamRows }, (_, r) => write(r)).join('\n    ')}
   }`,

@@ -1,0 +1,295 @@
+/**
+ * The chat page with the real engine and tiny-mistral: load, ask, reload with the network gone, ask again; and what the
+ * page says when something is wrong.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BrowserContext, expect, type Page, test } from 'playwright/test';
+import { SITE } from '../../scripts/lib/site.ts';
+import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
+import type { ModelCard } from '../../src/engine/api.ts';
+import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
+
+const PATH = 'some/path/';
+let models: string;
+let tiny: string;
+
+test.beforeAll(async () => {
+  tiny = (await ensureTinyMistral('plain')).folder;
+  models = await mkdtemp(join(tmpdir(), 'tramontane-models-'));
+  const card: ModelCard = {
+    id: 'tiny-mistral',
+    url: 'tiny-mistral/',
+    name: 'Tiny Mistral',
+    description: 'Random weights, for tests.',
+    byteLength: 800_000,
+    parameterCount: 800_000,
+    quantization: 'Q4_0',
+    contextLength: 2048,
+    licence: 'Apache-2.0',
+    sourceUrl: 'https://example.org/',
+  };
+  await writeFile(join(models, 'models.json'), JSON.stringify({ version: 1, models: [card] }));
+});
+
+test.afterAll(async () => {
+  await rm(models, { recursive: true, force: true });
+});
+
+/** The site with `folder` as its only model. */
+function serve(folder: string): Promise<StaticServer> {
+  return startStaticServer({
+    mounts: {
+      [`/${PATH}`]: SITE,
+      [`/${PATH}models/`]: models,
+      [`/${PATH}models/tiny-mistral/`]: folder,
+    },
+  });
+}
+
+const loadButton = (page: Page) => page.getByRole('button', { name: /^(Download and load|Load)$/ });
+const answers = (page: Page) => page.locator('tramontane-chat tramontane-message .answer');
+
+async function ask(page: Page, text: string): Promise<void> {
+  const box = page.getByRole('textbox', { name: 'Message' });
+  await box.fill(text);
+  await box.press('Enter');
+}
+
+/** Waits until the answer has ended: the composer takes the next message. */
+async function answered(page: Page, count: number): Promise<void> {
+  await expect(answers(page)).toHaveCount(count, { timeout: 60_000 });
+  await expect(page.getByRole('button', { name: 'Send' })).toBeVisible({ timeout: 60_000 });
+}
+
+async function setMaxTokens(page: Page, count: number): Promise<void> {
+  await page.locator('tramontane-chat').evaluate((chat, value) => {
+    (chat as unknown as { maxTokens: number }).maxTokens = value;
+  }, count);
+}
+
+test('load, ask, reload offline, ask again; no frame of the page is held up', async ({ browser }) => {
+  const server = await serve(tiny);
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    await page.goto(server.url + PATH);
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+    await page.evaluate(() => {
+      const tasks: number[] = [];
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) tasks.push(entry.duration);
+      }).observe({ type: 'longtask' });
+      Object.assign(globalThis, { longTasks: tasks });
+    });
+    await loadButton(page).click();
+    await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+    await setMaxTokens(page, 12);
+    await ask(page, 'Where does the wind come from?');
+    await answered(page, 1);
+    const first = await answers(page).first().textContent();
+    expect(first?.trim()).toBeTruthy();
+    const longTasks = await page.evaluate(() => (globalThis as unknown as { longTasks: number[] }).longTasks);
+    console.log(
+      `long tasks of the page with the real engine: ${longTasks.map(Math.round).join(', ') || 'none'} ms`,
+    );
+
+    await page.reload();
+    await server.close();
+    await page.reload();
+    await expect(answers(page)).toHaveCount(1);
+    expect(await answers(page).first().textContent()).toBe(first);
+    await loadButton(page).click();
+    await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+    await setMaxTokens(page, 6);
+    await ask(page, 'And now?');
+    await answered(page, 2);
+  } finally {
+    await context.close();
+    await server.close().catch(() => undefined);
+  }
+});
+
+/** A copy of the model's folder in which one file is not what it was. */
+async function damaged(name: string, change: (contents: Buffer) => Buffer | null): Promise<string> {
+  const { cp } = await import('node:fs/promises');
+  const folder = await mkdtemp(join(tmpdir(), 'tramontane-damaged-'));
+  await cp(tiny, folder, { recursive: true });
+  const contents = change(await readFile(join(folder, name)));
+  if (contents === null) await rm(join(folder, name));
+  else await writeFile(join(folder, name), contents);
+  return folder;
+}
+
+const editJson = (edit: (value: Record<string, unknown>) => void) => (contents: Buffer) => {
+  const value = JSON.parse(contents.toString()) as Record<string, unknown>;
+  edit(value);
+  return Buffer.from(JSON.stringify(value));
+};
+
+const DAMAGE: { what: string; file: string; change: (contents: Buffer) => Buffer | null; code: string }[] = [
+  { what: 'a missing shard', file: 'params_shard_0.bin', change: () => null, code: 'shard-missing' },
+  {
+    what: 'a truncated shard',
+    file: 'params_shard_0.bin',
+    change: (b) => b.subarray(1),
+    code: 'shard-truncated',
+  },
+  {
+    what: 'an altered shard',
+    file: 'params_shard_0.bin',
+    change: (b) => {
+      b[100]! ^= 1;
+      return b;
+    },
+    code: 'shard-altered',
+  },
+  {
+    what: 'a config that is not JSON',
+    file: 'mlc-chat-config.json',
+    change: () => Buffer.from('<html>'),
+    code: 'config-invalid',
+  },
+  {
+    what: 'a config without an architecture',
+    file: 'mlc-chat-config.json',
+    change: editJson((value) => delete value.model_config),
+    code: 'config-invalid',
+  },
+  {
+    what: 'a tokenizer that is not JSON',
+    file: 'tokenizer.json',
+    change: () => Buffer.from('{'),
+    code: 'tokenizer-invalid',
+  },
+  {
+    what: 'a tokenizer without a vocabulary',
+    file: 'tokenizer.json',
+    change: editJson((value) => delete (value.model as Record<string, unknown>).vocab),
+    code: 'tokenizer-invalid',
+  },
+  {
+    what: 'a weight format that nobody knows',
+    file: 'tensor-cache.json',
+    change: editJson((value) => {
+      const { matrices } = (
+        value.metadata as { tramontane: { matrices: Record<string, { format: string }> } }
+      ).tramontane;
+      for (const matrix of Object.values(matrices)) matrix.format = 'q3_z';
+    }),
+    code: 'config-invalid',
+  },
+];
+
+for (const { what, file, change, code } of DAMAGE) {
+  test(`the page explains ${what}`, async ({ browser }) => {
+    const folder = await damaged(file, change);
+    const server = await serve(folder);
+    const context = await browser.newContext();
+    try {
+      const page = await context.newPage();
+      await page.goto(server.url + PATH);
+      await loadButton(page).click();
+      const alert = page.getByRole('alert');
+      await expect(alert).toBeVisible({ timeout: 60_000 });
+      await expect(alert).toContainText(code);
+      // A way on: the load can be tried again.
+      await expect(page.getByRole('button', { name: /again|retry|Load/i }).first()).toBeVisible();
+    } finally {
+      await context.close();
+      await server.close();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+}
+
+/** Pretends another machine: runs before the page, and in the worker, whose blob the page makes. */
+async function withAdapter(context: BrowserContext, patch: string): Promise<void> {
+  await context.addInitScript((code) => {
+    const create = URL.createObjectURL.bind(URL);
+    URL.createObjectURL = (object: Blob | MediaSource) =>
+      object instanceof Blob && object.type === 'text/javascript'
+        ? create(new Blob([code, object]))
+        : create(object);
+  }, `${patch};\n`);
+  await context.addInitScript(patch);
+}
+
+test('no WebGPU: the page says so and what to do', async ({ browser }) => {
+  const server = await serve(tiny);
+  const context = await browser.newContext();
+  await withAdapter(
+    context,
+    "Object.defineProperty(navigator, 'gpu', { value: undefined, configurable: true })",
+  );
+  try {
+    const page = await context.newPage();
+    await page.goto(server.url + PATH);
+    await expect(page.getByText(/WebGPU/).first()).toBeVisible();
+    await expect(page.getByText(/Chrome|Edge/).first()).toBeVisible();
+  } finally {
+    await context.close();
+    await server.close();
+  }
+});
+
+test('a GPU with limits too small is refused before anything is downloaded', async ({ browser }) => {
+  const server = await serve(tiny);
+  const context = await browser.newContext();
+  await withAdapter(
+    context,
+    `const limits = Object.getOwnPropertyDescriptor(GPUAdapter.prototype, 'limits').get;
+     Object.defineProperty(GPUAdapter.prototype, 'limits', { get() {
+       return new Proxy(limits.call(this), { get: (target, name) => name === 'maxStorageBuffersPerShaderStage' ? 8 : Reflect.get(target, name, target) });
+     } })`,
+  );
+  const shards: string[] = [];
+  context.on('request', (request) => void (request.url().includes('shard') && shards.push(request.url())));
+  try {
+    const page = await context.newPage();
+    await page.goto(server.url + PATH);
+    await loadButton(page).click();
+    await expect(page.getByRole('alert')).toContainText('adapter-limits');
+    expect(shards).toEqual([]);
+  } finally {
+    await context.close();
+    await server.close();
+  }
+});
+
+test('the GPU is lost in the middle of an answer: the page says so, the conversation stays, a reload of the model helps', async ({
+  browser,
+}) => {
+  const server = await serve(tiny);
+  const context = await browser.newContext();
+  // The first device can be destroyed from the page, by a message that only this test sends.
+  await withAdapter(
+    context,
+    `if (typeof GPUAdapter !== 'undefined' && typeof document === 'undefined') {
+       const request = GPUAdapter.prototype.requestDevice;
+       GPUAdapter.prototype.requestDevice = async function (descriptor) {
+         const device = await request.call(this, descriptor);
+         new BroadcastChannel('lose-device').addEventListener('message', () => device.destroy());
+         return device;
+       };
+     }`,
+  );
+  try {
+    const page = await context.newPage();
+    await page.goto(server.url + PATH);
+    await loadButton(page).click();
+    await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+    await ask(page, 'Go on for a long time.');
+    await expect(answers(page)).not.toHaveText('', { timeout: 30_000 });
+    await page.evaluate(() => new BroadcastChannel('lose-device').postMessage('now'));
+    const alert = page.getByRole('alert');
+    await expect(alert).toContainText('device-lost', { timeout: 30_000 });
+    await expect(page.getByText('Go on for a long time.')).toBeVisible();
+    await page.getByRole('button', { name: /load/i }).first().click();
+    await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+  } finally {
+    await context.close();
+    await server.close();
+  }
+});

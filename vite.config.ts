@@ -25,7 +25,17 @@ export default defineConfig({
     target: 'es2022',
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 8000,
-    rolldownOptions: { input: Object.fromEntries(pages.map((page) => [page, `${page}.html`])) },
+    rolldownOptions: {
+      input: {
+        ...Object.fromEntries(pages.map((page) => [page, `${page}.html`])),
+        embed: 'src/app/embed.ts',
+      },
+      // Pages embed the element by this name; it has to stay, and so have its exports.
+      preserveEntrySignatures: 'exports-only',
+      output: {
+        entryFileNames: ({ name }) => (name === 'embed' ? 'embed.js' : 'assets/[name]-[hash].js'),
+      },
+    },
   },
   worker: { format: 'es' },
   plugins: [

@@ -11,14 +11,24 @@ export interface EngineConsumer extends HTMLElement {
   modelsError: Error | null;
 }
 
-export async function supplyEngine(element: EngineConsumer): Promise<void> {
+/** A worker that dies this soon would die again: then the error stays, with its next step. */
+const MIN_LIFE_MS = 5000;
+
+/** @param create Makes an engine; tests pass their own. */
+export async function supplyEngine(
+  element: EngineConsumer,
+  create: () => Promise<Engine> = createEngine,
+): Promise<void> {
+  let bornAtMs = 0;
   const replaceEngine = async () => {
     const before = element.engine;
-    element.engine = await createEngine();
+    bornAtMs = performance.now();
+    element.engine = await create();
     await before?.dispose();
   };
   element.addEventListener('tramontane-error-occurred', ({ error }) => {
-    if (isTramontaneError(error) && error.code === 'worker-crashed') void replaceEngine();
+    const isCrash = isTramontaneError(error) && error.code === 'worker-crashed';
+    if (isCrash && performance.now() - bornAtMs > MIN_LIFE_MS) void replaceEngine();
   });
   const models = loadCatalogue(new URL('./models/models.json', location.href).href).then(
     (list) => {

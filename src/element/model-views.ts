@@ -70,7 +70,7 @@ export function renderModelChoice(
           )
         : nothing
     }
-    ${cards.map(
+    ${(failed?.card === null ? [] : cards).map(
       (card) => html`<tramontane-model-card
         exportparts="card: model-card, load-button"
         .model=${card}

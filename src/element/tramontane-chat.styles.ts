@@ -176,7 +176,7 @@ export const chatStyles = css`
     gap: var(--_space-2);
   }
 
-  .jump {
+  .button.jump {
     position: absolute;
     inset-block-start: -3.25rem;
     inset-inline-start: 50%;

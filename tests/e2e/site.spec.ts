@@ -2,7 +2,7 @@
  * The built site with the fake engine, under a sub-path: what a person does with it, that it asks no other host for
  * anything, that it opens without a network, and that it stays smooth. The real engine: engine.spec.ts.
  */
-import { appendFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { type BrowserContext, expect, type Page, type TestInfo, test } from 'playwright/test';
@@ -155,6 +155,26 @@ test('with the server gone, the page opens again, loads its model and answers', 
   } finally {
     await offline.close();
     await own.close();
+  }
+});
+
+test('the example of docs/embedding.md works as it stands', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'tramontane-embedding-'));
+  const documentation = await readFile(new URL('../../docs/embedding.md', import.meta.url), 'utf8');
+  const example = /```html\n([\s\S]*?)```/.exec(documentation)?.[1] ?? '';
+  await writeFile(join(folder, 'index.html'), example);
+  await writeFile(join(folder, 'favicon.ico'), '');
+  const own = await startStaticServer({
+    mounts: { '/': folder, '/blog/': folder, '/blog/tramontane/': SITE },
+  });
+  try {
+    await page.goto(`${own.url}blog/`);
+    await expect(page.getByRole('button', { name: 'Download and load' })).toBeEnabled({ timeout: 60_000 });
+    expect(complaints).toEqual([]);
+    expect([...origins]).toEqual([new URL(own.url).origin]);
+  } finally {
+    await own.close();
+    await rm(folder, { recursive: true });
   }
 });
 

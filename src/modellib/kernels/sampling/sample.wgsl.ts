@@ -9,7 +9,7 @@ import { readLogitWgsl } from './softmax.wgsl.ts';
  * barriers: it gets fewer of all.
  */
 function sampleShape({ isSoftware }: GpuCaps): { workgroup: number; bits: number } {
-  return isSoftware === true ? { workgroup: 64, bits: 8 } : { workgroup: 256, bits: 11 };
+  return isSoftware === true ? { workgroup: 16, bits: 8 } : { workgroup: 256, bits: 11 };
 }
 
 export function sampleKernel(vocabularySize: number, caps: GpuCaps): KernelSource {
@@ -19,17 +19,19 @@ export function sampleKernel(vocabularySize: number, caps: GpuCaps): KernelSourc
   // A bin for each row: 1,024 tokens, or more in a very large vocabulary.
   const row = Math.max(1024, 2 ** Math.ceil(Math.log2(vocabularySize / bins)));
   return createKernel({
-    label: `sample_v${vocabularySize}${isSoftware ? '_software' : ''}`,
+    label: `sample_rows${row}${isSoftware ? '_software' : ''}`,
     header: [
       'sample: draws a token from exp((x - max) / T), restricted to the top_k most likely, then to the smallest set of',
       'those with mass >= top_p, then to those with weight >= min_p of the largest',
-      'logits (V) f32, read as bits; temperature, uniform, top_p (1) f32; extras (8) f32: top_k in base 64, min_p;',
-      'result (1) i32. extras count where `biased` is 1.',
+      'logits (V) f32, read as bits, V in a uniform so that one kernel serves every vocabulary;',
+      ' temperature, uniform_number, top_p (1) f32; extras (8) f32: top_k in base 64, min_p;',
+      'result (1) i32. extras count where `biased` is 1. One workgroup draws; workgroup i of several (tests do so) draws',
+      'from the same logits with number i, into result i.',
       'Every sum is of integers (a weight is a 64-bit fixed point number, the largest 2^40), hence exact in any order:',
       'the same input always gives the same token, and a draw always falls on a kept one. A threshold is found by its',
       'bits, a few at a time, with a histogram over the logits that have the bits found so far; equals at a threshold',
       'stay in order of id. The draw inverts the cumulative sum in order of id: a row, then an invocation, then a token.',
-      `params: V ${vocabularySize}, ${bits} bits a pass, rows of ${row}. One workgroup. Shared: ${bins * 8 + workgroup * 8 + 160} bytes.`,
+      `params: ${bits} bits a pass, rows of ${row}. Shared: ${bins * 8 + workgroup * 8 + 160} bytes.`,
       'Needs: none. Tolerance vs reference: exact, but for thresholds within an f32 rounding of exp of a token.',
     ],
     bindings: [
@@ -40,17 +42,15 @@ export function sampleKernel(vocabularySize: number, caps: GpuCaps): KernelSourc
       { name: 'extras', type: 'array<f32>', access: 'read' },
       { name: 'result', type: 'array<i32>', access: 'read_write' },
     ],
-    uniforms: ['biased'],
+    uniforms: ['vocabulary', 'biased'],
     workgroupSize: workgroup,
     declarations: [
-      `const VOCABULARY = ${vocabularySize}u;
-const WORKGROUP = ${workgroup}u;
+      `const WORKGROUP = ${workgroup}u;
 const LANES_EACH = WORKGROUP / 16u;     // invocations of one of sixteen sums
 const BITS = ${bits}u;
 const LEVELS = ${Math.ceil(32 / bits)}u;
 const BINS = ${bins}u;
 const ROW = ${row}u;
-const ROWS = ${Math.ceil(vocabularySize / row)}u;
 const BINS_EACH = BINS / WORKGROUP;
 const IDS_EACH = ROW / WORKGROUP;
 const GREEDY_TEMPERATURE = 1e-5;
@@ -204,10 +204,13 @@ fn clear_bins(lane: u32) {
 }`,
     ],
     body: `
+  let vocabulary = u32(uniforms.vocabulary);
+  let rows = (vocabulary + ROW - 1u) / ROW;
+
   // The largest logit, and its lowest id.
   var own_key = 0u;
   var own_id = 0u;
-  for (var id = lane; id < VOCABULARY; id += WORKGROUP) {
+  for (var id = lane; id < vocabulary; id += WORKGROUP) {
     let key = key_of(read_logit(id));
     if (key > own_key) {
       own_key = key;
@@ -216,7 +219,7 @@ fn clear_bins(lane: u32) {
   }
   if (lane == 0u) {
     atomicStore(&best_key, 0u);
-    atomicStore(&best_id, VOCABULARY);
+    atomicStore(&best_id, vocabulary);
   }
   workgroupBarrier();
   atomicMax(&best_key, own_key);
@@ -226,12 +229,12 @@ fn clear_bins(lane: u32) {
   if (lane == 0u) { any_allowed = largest_key; }
   workgroupBarrier();
   if (workgroupUniformLoad(&any_allowed) == 0u) {
-    if (lane == 0u) { result[0] = 0; }
+    if (lane == 0u) { result[group] = 0; }
     return;
   }
   let likeliest = atomicLoad(&best_id);
   if (temperature[0] <= GREEDY_TEMPERATURE) {
-    if (lane == 0u) { result[0] = i32(likeliest); }
+    if (lane == 0u) { result[group] = i32(likeliest); }
     return;
   }
 
@@ -255,7 +258,7 @@ fn clear_bins(lane: u32) {
         let shift = 32u - level * BITS - width;
         let last_bin = (1u << width) - 1u;
         clear_bins(lane);
-        for (var id = lane; id < VOCABULARY; id += WORKGROUP) {
+        for (var id = lane; id < vocabulary; id += WORKGROUP) {
           let x = read_logit(id);
           let key = key_of(x);
           if (key != 0u && kept(key, id) && (level == 0u || ((key >> shift) >> width) == prefix)) {
@@ -283,7 +286,7 @@ fn clear_bins(lane: u32) {
           let unit = fixed_point(weight_of(logit_of(prefix)));
           // The least number of equals whose mass reaches the goal.
           var low = 1u;
-          var high = VOCABULARY;
+          var high = vocabulary;
           while (low < high) {
             let middle = (low + high) / 2u;
             let mass = add(product(unit.x, middle), vec2<u32>(0u, unit.y * middle));
@@ -298,7 +301,7 @@ fn clear_bins(lane: u32) {
       workgroupBarrier();
       let needed = workgroupUniformLoad(&equals_needed);
       if (needed == 0u) {   // all of them
-        if (prefix != threshold) { equals_end = VOCABULARY; }
+        if (prefix != threshold) { equals_end = vocabulary; }
         threshold = prefix;
         continue;
       }
@@ -307,22 +310,22 @@ fn clear_bins(lane: u32) {
 
     // Row sums, then the row, the invocation and the token with which the cumulative sum reaches the goal.
     clear_bins(lane);
-    for (var row = 0u; row < ROWS; row++) {
+    for (var row = 0u; row < rows; row++) {
       var sum = vec2<u32>(0u);
       for (var i = 0u; i < short(IDS_EACH); i++) {
         let id = row * ROW + i * WORKGROUP + lane;
-        if (id < VOCABULARY) { sum = add(sum, row_amount(read_logit(id), id, stage, prefix)); }
+        if (id < vocabulary) { sum = add(sum, row_amount(read_logit(id), id, stage, prefix)); }
       }
       if (sum.x != 0u || sum.y != 0u) { add_to_bin(row, sum); }
     }
     let total = sum_bins(lane);
-    if (stage == DRAW) { goal = add(scaled(total, fraction_of(uniform_number[0]), false), vec2<u32>(1u, 0u)); }
+    if (stage == DRAW) { goal = add(scaled(total, fraction_of(uniform_number[group]), false), vec2<u32>(1u, 0u)); }
     if (lane == 0u) { find_bin(goal); }
     workgroupBarrier();
     let first = found * ROW + lane * IDS_EACH;
     goal = found_rest;
     var sum = vec2<u32>(0u);
-    for (var id = first; id < min(first + IDS_EACH, VOCABULARY); id++) {
+    for (var id = first; id < min(first + IDS_EACH, vocabulary); id++) {
       sum = add(sum, row_amount(read_logit(id), id, stage, prefix));
     }
     lane_sums[lane] = sum;
@@ -331,7 +334,7 @@ fn clear_bins(lane: u32) {
     goal = place.yz;
     let start = found * ROW + place.x * IDS_EACH;
     var chosen = likeliest;
-    for (var id = start; id < min(start + IDS_EACH, VOCABULARY); id++) {
+    for (var id = start; id < min(start + IDS_EACH, vocabulary); id++) {
       let amount = row_amount(read_logit(id), id, stage, prefix);
       if (amount.x != 0u || amount.y != 0u) {
         chosen = id;
@@ -340,7 +343,7 @@ fn clear_bins(lane: u32) {
       }
     }
     if (stage == DRAW) {
-      if (lane == 0u) { result[0] = i32(chosen); }
+      if (lane == 0u) { result[group] = i32(chosen); }
     } else {
       threshold = prefix;
       equals_end = chosen + 1u;

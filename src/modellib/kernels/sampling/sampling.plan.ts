@@ -188,7 +188,7 @@ export function planSample(
     {
       kernel: sampleKernel(operands.vocabularySize, caps),
       buffers: [argument(0), argument(1), argument(2), argument(3), operands.extras, operands.output],
-      uniforms: [dim('biased')],
+      uniforms: [constant(operands.vocabularySize), dim('biased')],
       grid: [dim('one'), dim('one')],
     },
   ];

@@ -72,6 +72,6 @@ export function requireCaps(
     maxWorkgroupStorageBytes: 32 * 1024,
     maxStorageBindingBytes: binding,
     maxStorageBuffersPerStage: 10,
-    isSoftware: report.isSoftware,
+    isSoftware: report.isSoftware && !disable.includes('software-kernels'),
   };
 }

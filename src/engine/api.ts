@@ -187,8 +187,11 @@ export interface LoadOptions {
   contextLength?: number;
   /** Tokens per prefill chunk. Default: chosen from the model's size. */
   prefillChunkLength?: number;
-  /** For tests and doubtful devices: do not use these features even where the adapter has them. */
-  disable?: readonly ('shader-f16' | 'subgroups')[];
+  /**
+   * For tests and doubtful devices: do not use these features even where the adapter has them. `software-kernels` are
+   * the variants for adapters that are really a CPU.
+   */
+  disable?: readonly ('shader-f16' | 'subgroups' | 'software-kernels')[];
 }
 
 export interface CallOptions {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebLlmEngine } from '../../src/engine/webllm-engine.ts';
 import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
 import fixture from '../fixtures/smollm2-score.json' with { type: 'json' };
+import { getTestDevice } from '../gpu/gpu-device.ts';
 import { type ServedModel, SMOLLM2_FOLDER, serveModel } from '../tools/test-models.ts';
 import { smolLm2Goldens } from './smollm2-goldens.ts';
 
@@ -14,6 +15,10 @@ const goldens = smolLm2Goldens(fixture);
 const CLEAR_MARGIN = 0.1;
 const DECODED_POSITIONS = 16;
 
+// SwiftShader takes minutes to compile the kernels that real GPUs get; lavapipe does not, so it runs those.
+const { caps } = await getTestDevice();
+const disable = caps.shaderF16 ? (['software-kernels'] as const) : [];
+
 describe.skipIf(typeof process === 'undefined')('SmolLM2', () => {
   let served: ServedModel;
   let engine: WebLlmEngine;
@@ -21,7 +26,7 @@ describe.skipIf(typeof process === 'undefined')('SmolLM2', () => {
   beforeAll(async () => {
     served = await serveModel(SMOLLM2_FOLDER);
     engine = new WebLlmEngine({ store: new MemoryWeightStore(), baseUrl: served.url });
-    await engine.loadModel({ id: 'smollm2', url: served.url }, { contextLength: 128 });
+    await engine.loadModel({ id: 'smollm2', url: served.url }, { contextLength: 128, disable });
   }, 400_000);
 
   afterAll(async () => {

@@ -24,10 +24,12 @@ const slow = isNode && !caps.shaderF16 && process.env.TRAMONTANE_FULL === undefi
 const families: { name: string; disable: NonNullable<LoadOptions['disable']> }[] = [
   { name: 'as the device is', disable: [] },
 ];
+// lavapipe compiles quickly: the kernels that real GPUs get are tested there, in all their variants.
 if (isNode && caps.shaderF16) {
-  families.push({ name: 'without f16', disable: ['shader-f16'] });
-  families.push({ name: 'without subgroups', disable: ['subgroups'] });
-  families.push({ name: 'with neither', disable: ['shader-f16', 'subgroups'] });
+  families.push({ name: 'with kernels for a GPU', disable: ['software-kernels'] });
+  families.push({ name: 'the same without f16', disable: ['software-kernels', 'shader-f16'] });
+  families.push({ name: 'the same without subgroups', disable: ['software-kernels', 'subgroups'] });
+  families.push({ name: 'the same with neither', disable: ['software-kernels', 'shader-f16', 'subgroups'] });
 }
 
 describe.skipIf(slow).each(families)('tiny-mistral $name', ({ disable }) => {

@@ -162,6 +162,8 @@ export async function startStaticServer({ mounts, port = 0, host = '127.0.0.1' }
       else response.writeHead(500, { 'content-type': 'text/plain' }).end('The server failed.\n');
     });
   });
+  // Longer than a busy process keeps its own connections waiting: Node's clients trip over one that was just closed.
+  server.keepAliveTimeout = 60_000;
   await new Promise((done, failed) => {
     server.once('error', failed);
     server.listen(port, host, done);

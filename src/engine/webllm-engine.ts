@@ -149,8 +149,11 @@ export class WebLlmEngine implements Engine {
     try {
       const session = this.#requireSession();
       const { adapter, model } = session;
+      // A text is text: what looks like a private form in it must not become a control token.
       const tokens =
-        'tokens' in request.input ? [...request.input.tokens] : adapter.encode(request.input.text);
+        'tokens' in request.input
+          ? [...request.input.tokens]
+          : adapter.encode(stripPrivateForms(request.input.text));
       try {
         const result = await scoreTokens(adapter, tokens, request, options.signal ?? null);
         return { model: model.id, adapter: model.adapter, ...result };

@@ -43,13 +43,12 @@ async function check(shape: AttentionShape, length: number, caps: GpuCaps, sharp
   );
 }
 
-const lengths = [1, 2, 63, 64, 65, 127, 128, 129, 256, 257, 601];
+const lengths = [1, 2, 63, 64, 65, 128, 129, 256, 257, 601];
 
 // Kernels for real GPUs: groups of one round of sums, of more than one, and Mistral's. They take software drivers
 // seconds to compile, so the other shapes are tested with the variant for software, which differs in its tile only.
 describe.each([
   { headCount: 10, kvHeadCount: 2, headDim: 16 },
-  { headCount: 9, kvHeadCount: 3, headDim: 64 },
   { headCount: 8, kvHeadCount: 2, headDim: 128 },
 ])('$headCount/$kvHeadCount heads of $headDim', (shape) => {
   test('at every boundary of pages and splits', async () => {
@@ -61,8 +60,8 @@ describe.each([
 describe.each([
   { headCount: 4, kvHeadCount: 4, headDim: 16 },
   { headCount: 6, kvHeadCount: 2, headDim: 32 },
+  { headCount: 9, kvHeadCount: 3, headDim: 64 },
   { headCount: 9, kvHeadCount: 1, headDim: 96 },
-  { headCount: 8, kvHeadCount: 2, headDim: 128 },
   { headCount: 2, kvHeadCount: 1, headDim: 256 },
 ])('$headCount/$kvHeadCount heads of $headDim, as software runs them', (shape) => {
   test('at every boundary of pages and splits', async () => {
@@ -75,7 +74,7 @@ test('every variant, with scores that a few keys dominate', async () => {
   const { caps } = await getTestDevice();
   for (const { caps: variant } of capsVariants(caps).slice(1)) {
     for (const length of [1, 65, 300]) {
-      await check({ headCount: 3, kvHeadCount: 1, headDim: 16 }, length, variant, 12);
+      await check({ headCount: 2, kvHeadCount: 2, headDim: 16 }, length, variant, 12);
     }
   }
 });

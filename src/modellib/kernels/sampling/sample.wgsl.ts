@@ -16,8 +16,8 @@ export function sampleKernel(vocabularySize: number, caps: GpuCaps): KernelSourc
   const { isSoftware = false } = caps;
   const { workgroup, bits } = sampleShape(caps);
   const bins = 2 ** bits;
-  // A bin for each row: 1,024 tokens, or more in a very large vocabulary.
-  const row = Math.max(1024, 2 ** Math.ceil(Math.log2(vocabularySize / bins)));
+  // A bin for each row. Short rows: few invocations at a time add to the same one.
+  const row = Math.max(64, 2 ** Math.ceil(Math.log2(vocabularySize / bins)));
   return createKernel({
     label: `sample_rows${row}${isSoftware ? '_software' : ''}`,
     header: [
@@ -52,7 +52,7 @@ const LEVELS = ${Math.ceil(32 / bits)}u;
 const BINS = ${bins}u;
 const ROW = ${row}u;
 const BINS_EACH = BINS / WORKGROUP;
-const IDS_EACH = ROW / WORKGROUP;
+const IDS_EACH = (ROW + WORKGROUP - 1u) / WORKGROUP;
 const GREEDY_TEMPERATURE = 1e-5;
 
 // Stages of the draw.
@@ -205,7 +205,6 @@ fn clear_bins(lane: u32) {
     ],
     body: `
   let vocabulary = u32(uniforms.vocabulary);
-  let rows = (vocabulary + ROW - 1u) / ROW;
 
   // The largest logit, and its lowest id.
   var own_key = 0u;
@@ -310,22 +309,22 @@ fn clear_bins(lane: u32) {
 
     // Row sums, then the row, the invocation and the token with which the cumulative sum reaches the goal.
     clear_bins(lane);
-    for (var row = 0u; row < rows; row++) {
+    for (var start = 4u * lane; start < vocabulary; start += 4u * WORKGROUP) {
       var sum = vec2<u32>(0u);
-      for (var i = 0u; i < short(IDS_EACH); i++) {
-        let id = row * ROW + i * WORKGROUP + lane;
-        if (id < vocabulary) { sum = add(sum, row_amount(read_logit(id), id, stage, prefix)); }
+      for (var id = start; id < min(start + short(4u), vocabulary); id++) {
+        sum = add(sum, row_amount(read_logit(id), id, stage, prefix));
       }
-      if (sum.x != 0u || sum.y != 0u) { add_to_bin(row, sum); }
+      if (sum.x != 0u || sum.y != 0u) { add_to_bin(start / ROW, sum); }
     }
     let total = sum_bins(lane);
     if (stage == DRAW) { goal = add(scaled(total, fraction_of(uniform_number[group]), false), vec2<u32>(1u, 0u)); }
     if (lane == 0u) { find_bin(goal); }
     workgroupBarrier();
-    let first = found * ROW + lane * IDS_EACH;
+    let first = found * ROW + min(lane * IDS_EACH, ROW);
+    let row_end = min(found * ROW + ROW, vocabulary);
     goal = found_rest;
     var sum = vec2<u32>(0u);
-    for (var id = first; id < min(first + IDS_EACH, vocabulary); id++) {
+    for (var id = first; id < min(first + IDS_EACH, row_end); id++) {
       sum = add(sum, row_amount(read_logit(id), id, stage, prefix));
     }
     lane_sums[lane] = sum;
@@ -334,7 +333,7 @@ fn clear_bins(lane: u32) {
     goal = place.yz;
     let start = found * ROW + place.x * IDS_EACH;
     var chosen = likeliest;
-    for (var id = start; id < min(start + IDS_EACH, vocabulary); id++) {
+    for (var id = start; id < min(start + IDS_EACH, row_end); id++) {
       let amount = row_amount(read_logit(id), id, stage, prefix);
       if (amount.x != 0u || amount.y != 0u) {
         chosen = id;

@@ -3,7 +3,8 @@
 /**
  * Declares `<name>(x, lane…) -> f32`: the sum or maximum of x over a workgroup of `workgroupSize` invocations (a
  * multiple of 16), returned to each. To be called from uniform control flow, with {@link reduceArguments} after x.
- * With subgroups of any size that divides the workgroup; the order of additions, so the result, is fixed on a device.
+ * With subgroups of any size that divides the workgroup, which hold consecutive invocations (as those of a
+ * one-dimensional workgroup do on every driver known to us); the order of additions, so the result, is fixed on a device.
  */
 export function workgroupReduceWgsl(
   name: string,

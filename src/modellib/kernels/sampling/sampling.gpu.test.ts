@@ -3,10 +3,10 @@ import { expectClose } from '../../../../tests/gpu/close-to.ts';
 import { capsVariants, getTestDevice } from '../../../../tests/gpu/gpu-device.ts';
 import { runSteps } from '../../../../tests/gpu/run-steps.ts';
 import { expectDistribution } from '../../../../tests/tools/chi-square.ts';
+import { drawMany } from '../../../../tests/tools/draw-many.ts';
 import { createRandom } from '../../../../tests/tools/random.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, planned, type Step } from '../../library-spec.ts';
-import { drawMany } from './draw-many.ts';
 import {
   encodeSamplingExtras,
   planApplyBitmask,

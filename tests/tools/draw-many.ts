@@ -1,9 +1,14 @@
 /** Test tool: many draws from the same logits, each with a uniform number of its own, in one dispatch. */
-import { runSteps } from '../../../../tests/gpu/run-steps.ts';
-import type { GpuCaps } from '../../gpu-caps.ts';
-import { constant, planned } from '../../library-spec.ts';
-import { encodeSamplingExtras, planSample, SAMPLING_EXTRAS_BYTES } from './sampling.plan.ts';
-import type { SampleSettings } from './sampling.reference.ts';
+
+import type { GpuCaps } from '../../src/modellib/gpu-caps.ts';
+import {
+  encodeSamplingExtras,
+  planSample,
+  SAMPLING_EXTRAS_BYTES,
+} from '../../src/modellib/kernels/sampling/sampling.plan.ts';
+import type { SampleSettings } from '../../src/modellib/kernels/sampling/sampling.reference.ts';
+import { constant, planned } from '../../src/modellib/library-spec.ts';
+import { runSteps } from '../gpu/run-steps.ts';
 
 /** The contents of the extras buffer that the logit bias kernel would leave. */
 export function extrasContents(vocabularySize: number, settings: SampleSettings): Float32Array {

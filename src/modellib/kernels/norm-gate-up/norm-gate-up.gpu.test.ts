@@ -15,6 +15,8 @@ interface Case {
   rows: number;
   gate: { format: WeightFormat; partRows?: number[] };
   up: { format: WeightFormat; partRows?: number[] };
+  /** Storage buffers that the device allows, where that is to be fewer. */
+  limit?: number;
   dispatches?: number;
   /** Also for variants of the device. */
   essential?: boolean;
@@ -22,21 +24,22 @@ interface Case {
 
 const cases: Case[] = [
   { columns: 32, rows: 1, gate: { format: 'f32' }, up: { format: 'f32' } },
-  { columns: 64, rows: 67, gate: { format: 'q4f16_1' }, up: { format: 'q8_0' }, essential: true },
+  { columns: 64, rows: 67, gate: { format: 'q4f16_1' }, up: { format: 'q8_0' } },
+  { columns: 2112, rows: 13, gate: { format: 'q4_1' }, up: { format: 'q4_0' }, essential: true },
   // Split at different rows, which makes four segments of at most two parts each.
   {
     columns: 5120,
     rows: 13,
     gate: { format: 'q4_1', partRows: [4, 9] },
     up: { format: 'f16', partRows: [3, 8, 2] },
-    essential: true,
   },
   {
     columns: 96,
     rows: 40,
-    gate: { format: 'q4_1', partRows: [10, 10, 20] },
-    up: { format: 'q8_0', partRows: [10, 10, 20] },
-    dispatches: 3,
+    gate: { format: 'q4_1', partRows: [10, 30] },
+    up: { format: 'q4_1', partRows: [10, 30] },
+    limit: 7,
+    dispatches: 2,
   },
 ];
 
@@ -45,7 +48,7 @@ const { device, caps } = await getTestDevice();
 describe.each(matrixVariants(caps))('norm-gate-up, $name', ({ caps: variant, thorough }) => {
   test.each(cases.filter(({ essential }) => thorough || essential))(
     '$rows x $columns, $gate, $up',
-    async ({ columns, rows, gate, up, dispatches = 1 }) => {
+    async ({ columns, rows, gate, up, limit, dispatches = 1 }) => {
       const random = createRandom(columns + rows);
       const a = randomMatrix(random, { ...gate, rows, columns, name: 'gate' });
       const b = randomMatrix(random, { ...up, rows, columns, name: 'up' });
@@ -61,7 +64,7 @@ describe.each(matrixVariants(caps))('norm-gate-up, $name', ({ caps: variant, tho
           up: b.matrix,
           output: planned('h'),
         },
-        variant,
+        limit === undefined ? variant : { ...variant, maxStorageBuffersPerStage: limit },
       );
       expect(steps.length).toBe(dispatches);
       const result = await runSteps(device, steps, {

@@ -7,17 +7,21 @@ import { softwareVulkan } from './tests/tools/vulkan.ts';
 /**
  * Projects:
  *   node               pure logic, no GPU, seconds
- *   gpu-dawn-f32/-f16  *.gpu.test.ts on Dawn in Node over SwiftShader (no f16) and lavapipe (f16)
- *   gpu-chromium[-f16] the same files in a real browser
+ *   gpu-chromium[-f16] *.gpu.test.ts in a real browser, over SwiftShader (no f16) or lavapipe (f16)
+ *   gpu-dawn-f32/-f16  whole models and the runtime on Dawn in Node, over the same drivers
  *   browser            *.browser.test.ts: storage, UI
  */
 const gpuTests = ['{src,tests}/**/*.gpu.test.ts'];
+
+// Kernels run in the browsers; on Dawn, over the same drivers, with the long suites only.
+const full = process.env.TRAMONTANE_FULL !== undefined;
+const dawnTests = full ? gpuTests : ['tests/**/*.gpu.test.ts'];
 
 function dawnProject(name: string, icd: string | null) {
   return {
     test: {
       name,
-      include: icd === null ? [] : gpuTests,
+      include: icd === null ? [] : dawnTests,
       setupFiles: ['tests/gpu/setup-dawn.ts'],
       // One thread: lavapipe's threads wait for each other by spinning, which starves them where cores are few.
       env: icd === null ? {} : { TRAMONTANE_VULKAN_ICD: icd, LP_NUM_THREADS: '1' },

@@ -59,14 +59,19 @@ function installBrowsers(): string[] {
 
 const skipped = installBrowsers();
 const bin = (name: string) => join(ROOT, 'node_modules/.bin', name);
-const steps: [name: string, command: string, args: string[], env?: Record<string, string>][] = [
+const mode: Record<string, string> = full ? { TRAMONTANE_FULL: '1' } : {};
+type Step = [name: string, command: string, args: string[], env?: Record<string, string>];
+const steps: Step[] = [
   ['runtime', bin('tsx'), ['scripts/build-runtime.ts']],
   ['format and lint', bin('biome'), ['check']],
   ['types', bin('tsc'), ['--noEmit']],
   ['models', bin('tsx'), ['scripts/build-models.ts']],
-  ['unit, browser and GPU tests', bin('vitest'), ['run'], full ? { TRAMONTANE_FULL: '1' } : {}],
+  // One after the other: software GPUs that share two cores slow each other down many times over.
+  ...['node', 'browser', 'gpu-dawn-f32', 'gpu-dawn-f16', 'gpu-chromium', 'gpu-chromium-f16'].map(
+    (project): Step => [`tests: ${project}`, bin('vitest'), ['run', '--project', project], mode],
+  ),
   ['site', bin('vite'), ['build']],
-  ['end to end', bin('playwright'), ['test'], full ? { TRAMONTANE_FULL: '1' } : {}],
+  ['end to end', bin('playwright'), ['test'], mode],
 ];
 const failed: string[] = [];
 let passed = 0;

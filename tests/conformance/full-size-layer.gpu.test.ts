@@ -122,66 +122,73 @@ function referenceLayer(
   return result;
 }
 
-test.skipIf(typeof process === 'undefined')('a full-size layer', { timeout: 300_000 }, async () => {
-  const { device, caps } = await getTestDevice();
-  const { spec } = lower(
-    model,
-    { ...caps, maxStorageBindingBytes: 128 * MIB },
-    {
-      contextLength: 64,
-      prefillChunkLength: 32,
-    },
-  );
-  const records = randomRecords(createRandom(24));
-  const ids = Int32Array.from({ length: TOKENS }, (_, i) => (i * 29 + 3) % architecture.vocabularySize);
-  const contents: Record<string, BufferContents> = {};
-  for (const [name, bytes] of records) contents[`weight:${name}`] = bytes;
-  for (const { name, byteLength, initial } of spec.buffers) {
-    const bytes = new Uint8Array(byteLength);
-    if (initial !== undefined) bytes.set(initial);
-    contents[`planned:${name}`] = bytes;
-  }
-  const { embed, prefill, decode } = spec.programs;
-  const variant = prefill.find((candidate) => candidate.maxTokens >= PREFILL_TOKENS)!;
-  const caches = ['planned:key_cache_0', 'planned:value_cache_0'];
-  const first = await runSteps(device, [...embed, ...variant.steps], {
-    buffers: { ...contents, 'argument:0': ids.subarray(0, PREFILL_TOKENS) },
-    variables: { tokens: PREFILL_TOKENS, position: 0, length: PREFILL_TOKENS },
-    read: ['planned:x', ...caches],
-  });
-  for (const name of caches) contents[name] = new Uint8Array(first[name]!);
-  const second = await runSteps(device, [...embed, ...decode], {
-    buffers: { ...contents, 'argument:0': ids.subarray(PREFILL_TOKENS) },
-    variables: { tokens: 1, position: PREFILL_TOKENS, length: TOKENS },
-    read: ['planned:x'],
-  });
+const isNode = typeof process !== 'undefined';
 
-  const embedded = new Float64Array(TOKENS * architecture.hiddenSize);
-  const table = weightFormats[model.tensors.embedding.format];
-  const part = model.tensors.embedding.parts[0]!;
-  const record = {
-    quants: new DataView(records.get(part.quants)!.buffer),
-    scales: new DataView(records.get(part.scales!)!.buffer),
-  };
-  for (let t = 0; t < TOKENS; t++) {
-    for (let k = 0; k < architecture.hiddenSize; k++) {
-      const at = ids[t]! * architecture.hiddenSize + k;
-      embedded[t * architecture.hiddenSize + k] = table.decode(record, at >> 5, k & 31);
+// Three minutes: one of the long suites.
+test.skipIf(!isNode || process.env.TRAMONTANE_FULL === undefined)(
+  'a full-size layer',
+  { timeout: 300_000 },
+  async () => {
+    const { device, caps } = await getTestDevice();
+    const { spec } = lower(
+      model,
+      { ...caps, maxStorageBindingBytes: 128 * MIB },
+      {
+        contextLength: 64,
+        prefillChunkLength: 32,
+      },
+    );
+    const records = randomRecords(createRandom(24));
+    const ids = Int32Array.from({ length: TOKENS }, (_, i) => (i * 29 + 3) % architecture.vocabularySize);
+    const contents: Record<string, BufferContents> = {};
+    for (const [name, bytes] of records) contents[`weight:${name}`] = bytes;
+    for (const { name, byteLength, initial } of spec.buffers) {
+      const bytes = new Uint8Array(byteLength);
+      if (initial !== undefined) bytes.set(initial);
+      contents[`planned:${name}`] = bytes;
     }
-  }
-  const expected = referenceLayer(embedded, records);
-  const split = PREFILL_TOKENS * architecture.hiddenSize;
-  const tolerance = caps.shaderF16 ? 2e-2 : 1e-3;
-  expectClose(
-    new Float32Array(first['planned:x']!).subarray(0, split),
-    expected.subarray(0, split),
-    tolerance,
-    'prefill of 17 tokens',
-  );
-  expectClose(
-    new Float32Array(second['planned:x']!).subarray(0, architecture.hiddenSize),
-    expected.subarray(split),
-    tolerance,
-    'decoded token',
-  );
-});
+    const { embed, prefill, decode } = spec.programs;
+    const variant = prefill.find((candidate) => candidate.maxTokens >= PREFILL_TOKENS)!;
+    const caches = ['planned:key_cache_0', 'planned:value_cache_0'];
+    const first = await runSteps(device, [...embed, ...variant.steps], {
+      buffers: { ...contents, 'argument:0': ids.subarray(0, PREFILL_TOKENS) },
+      variables: { tokens: PREFILL_TOKENS, position: 0, length: PREFILL_TOKENS },
+      read: ['planned:x', ...caches],
+    });
+    for (const name of caches) contents[name] = new Uint8Array(first[name]!);
+    const second = await runSteps(device, [...embed, ...decode], {
+      buffers: { ...contents, 'argument:0': ids.subarray(PREFILL_TOKENS) },
+      variables: { tokens: 1, position: PREFILL_TOKENS, length: TOKENS },
+      read: ['planned:x'],
+    });
+
+    const embedded = new Float64Array(TOKENS * architecture.hiddenSize);
+    const table = weightFormats[model.tensors.embedding.format];
+    const part = model.tensors.embedding.parts[0]!;
+    const record = {
+      quants: new DataView(records.get(part.quants)!.buffer),
+      scales: new DataView(records.get(part.scales!)!.buffer),
+    };
+    for (let t = 0; t < TOKENS; t++) {
+      for (let k = 0; k < architecture.hiddenSize; k++) {
+        const at = ids[t]! * architecture.hiddenSize + k;
+        embedded[t * architecture.hiddenSize + k] = table.decode(record, at >> 5, k & 31);
+      }
+    }
+    const expected = referenceLayer(embedded, records);
+    const split = PREFILL_TOKENS * architecture.hiddenSize;
+    const tolerance = caps.shaderF16 ? 2e-2 : 1e-3;
+    expectClose(
+      new Float32Array(first['planned:x']!).subarray(0, split),
+      expected.subarray(0, split),
+      tolerance,
+      'prefill of 17 tokens',
+    );
+    expectClose(
+      new Float32Array(second['planned:x']!).subarray(0, architecture.hiddenSize),
+      expected.subarray(split),
+      tolerance,
+      'decoded token',
+    );
+  },
+);

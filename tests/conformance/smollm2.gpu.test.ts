@@ -1,5 +1,5 @@
 /**
- * SmolLM2 through unmodified WebLLM on Dawn: forced decoding of 12 texts against float32 logits that transformers
+ * SmolLM2 through unmodified WebLLM on Dawn (with f16 as one of the long suites): forced decoding of 12 texts against float32 logits that transformers
  * computed from the same quantised weights.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -19,7 +19,10 @@ const DECODED_POSITIONS = 16;
 const { caps } = await getTestDevice();
 const disable = caps.shaderF16 ? (['software-kernels'] as const) : [];
 
-describe.skipIf(typeof process === 'undefined')('SmolLM2', () => {
+const isNode = typeof process !== 'undefined';
+const skip = !isNode || (caps.shaderF16 && process.env.TRAMONTANE_FULL === undefined);
+
+describe.skipIf(skip)('SmolLM2', () => {
   let served: ServedModel;
   let engine: WebLlmEngine;
 

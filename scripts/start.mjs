@@ -64,7 +64,8 @@ function openBrowser(url) {
 }
 
 try {
-  if (!isInstalled()) await npm('ci');
+  // Not `npm ci`: see docs/decisions/002-libraries.md, on the lock file.
+  if (!isInstalled()) await npm('install');
   await npm('run', 'build');
 } catch (error) {
   console.error(`\n${error.message}`);

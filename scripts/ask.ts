@@ -86,6 +86,10 @@ async function main(signal: AbortSignal): Promise<void> {
   const line = createProgressLine();
   const model = await resolveModel(values.model, { signal, onProgress: line.show });
   const site = await openHeadlessSite(model);
+  if (signal.aborted) {
+    await site.close();
+    signal.throwIfAborted();
+  }
   const closeOnInterrupt = () => void site.close();
   signal.addEventListener('abort', closeOnInterrupt, { once: true });
   try {

@@ -87,6 +87,10 @@ async function scoreInBrowser(
   signal: AbortSignal,
 ): Promise<ScoreResult> {
   const site = await openHeadlessSite(model);
+  if (signal.aborted) {
+    await site.close();
+    signal.throwIfAborted();
+  }
   signal.addEventListener('abort', () => void site.close(), { once: true });
   try {
     await site.page.exposeFunction('tramontaneEmit', onProgress);

@@ -74,7 +74,10 @@ try {
 
 const mounts = { '/': join(root, 'dist') };
 const server = await startStaticServer({ mounts, port: wantedPort }).catch((error) => {
-  if (error.code !== 'EADDRINUSE' || values.port !== undefined) throw error;
+  if (error.code !== 'EADDRINUSE' || values.port !== undefined) {
+    console.error(`Cannot serve on port ${wantedPort}: ${error.message}`);
+    process.exit(1);
+  }
   return startStaticServer({ mounts, port: 0 });
 });
 console.log(`\nTramontane is at ${server.url}  (Ctrl-C stops it)`);

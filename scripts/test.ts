@@ -9,6 +9,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { f16ChromiumPath, findChromium } from '../tests/tools/chromium.ts';
+import { softwareVulkan } from '../tests/tools/vulkan.ts';
 import { ROOT } from './lib/up-to-date.ts';
 
 const full = process.argv.includes('--full');
@@ -29,8 +30,7 @@ function run(command: string, args: string[], env: Record<string, string> = {}):
   });
 }
 
-function installBrowsers(): string[] {
-  const skipped: string[] = [];
+function installBrowsers(): void {
   if (findChromium() === null && isDebianRoot) {
     process.stdout.write('Installing Chromium …\n');
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -53,11 +53,23 @@ function installBrowsers(): string[] {
     });
     if (made.status !== 0) process.stderr.write('The Chromium with shader-f16 could not be made.\n');
   }
-  if (!existsSync(f16ChromiumPath)) skipped.push('shader-f16 in Chromium');
-  return skipped;
 }
 
-const skipped = installBrowsers();
+installBrowsers();
+/** Test projects, and whether this machine has what they run on. */
+const projects: [name: string, isAvailable: boolean][] = [
+  ['node', true],
+  ['browser', true],
+  ['gpu-dawn-f32', softwareVulkan.f32() !== null],
+  ['gpu-dawn-f16', softwareVulkan.f16() !== null],
+  ['gpu-chromium', true],
+  ['gpu-chromium-f16', existsSync(f16ChromiumPath)],
+];
+const skipped = projects.filter(([, isAvailable]) => !isAvailable).map(([name]) => name);
+if (skipped.length > 0 && process.env.REQUIRE_GPU === '1') {
+  process.stderr.write(`REQUIRE_GPU is set, and there is nothing to run on: ${skipped.join(', ')}\n`);
+  process.exit(1);
+}
 const bin = (name: string) => join(ROOT, 'node_modules/.bin', name);
 const mode: Record<string, string> = full ? { TRAMONTANE_FULL: '1' } : {};
 type Step = [name: string, command: string, args: string[], env?: Record<string, string>];
@@ -67,9 +79,9 @@ const steps: Step[] = [
   ['types', bin('tsc'), ['--noEmit']],
   ['models', bin('tsx'), ['scripts/build-models.ts']],
   // One after the other: software GPUs that share two cores slow each other down many times over.
-  ...['node', 'browser', 'gpu-dawn-f32', 'gpu-dawn-f16', 'gpu-chromium', 'gpu-chromium-f16'].map(
-    (project): Step => [`tests: ${project}`, bin('vitest'), ['run', '--project', project], mode],
-  ),
+  ...projects
+    .filter(([, isAvailable]) => isAvailable)
+    .map(([name]): Step => [`tests: ${name}`, bin('vitest'), ['run', '--project', name], mode]),
   ['site', bin('vite'), ['build']],
   ['end to end', bin('playwright'), ['test'], mode],
 ];

@@ -3,7 +3,7 @@ import { chromium, type Page } from 'playwright';
 import { TramontaneError } from '../../src/base/errors.ts';
 import { chromiumArguments, findChromium } from '../../tests/tools/chromium.ts';
 import type { ResolvedModel } from './model-argument.ts';
-import { ensureSite, SITE } from './site.ts';
+import { SITE } from './site.ts';
 import { startStaticServer } from './static-server.mjs';
 
 export interface HeadlessSite {
@@ -13,7 +13,7 @@ export interface HeadlessSite {
   close(): Promise<void>;
 }
 
-/** @throws TramontaneError `webgpu-unavailable` where there is no browser to run it in */
+/** The site must have been built. @throws TramontaneError `webgpu-unavailable` where there is no browser to run it in */
 export async function openHeadlessSite(model: ResolvedModel): Promise<HeadlessSite> {
   const executablePath = findChromium();
   if (executablePath === null) {
@@ -22,7 +22,6 @@ export async function openHeadlessSite(model: ResolvedModel): Promise<HeadlessSi
         'Install Chrome or Chromium (on Debian: apt-get install chromium), or set TRAMONTANE_CHROMIUM to its path.',
     });
   }
-  await ensureSite();
   const server = await startStaticServer({ mounts: { '/': SITE, '/command-model/': model.folder } });
   const browser = await chromium.launch({ executablePath, args: chromiumArguments });
   const close = async () => {

@@ -7,6 +7,7 @@ import { CONFIG_FILE } from '../../src/models/model-files.ts';
 import { UsageError } from './command-line.ts';
 import { openFileSource } from './file-source.ts';
 import { importToFolder } from './import-folder.ts';
+import { ensureSite } from './site.ts';
 import { hashInputs, ROOT, readStamp, writeStamp } from './up-to-date.ts';
 
 export interface ResolvedModel {
@@ -22,6 +23,8 @@ export async function resolveModel(
   argument: string | undefined,
   options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
 ): Promise<ResolvedModel> {
+  // Builds the models too, on a fresh clone.
+  await ensureSite();
   const listed = await listSiteModels();
   const id = argument ?? listed[0];
   if (id === undefined) throw new UsageError('The site has no models. Run `npm run build:models` first.');

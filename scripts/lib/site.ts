@@ -6,7 +6,18 @@ import { ROOT } from './up-to-date.ts';
 
 export const SITE = join(ROOT, 'dist');
 
-const SOURCES = ['src', 'public', 'scripts/vite', 'vite.config.ts', 'package-lock.json'];
+const SOURCES = [
+  'src',
+  'public',
+  'index.html',
+  'json.html',
+  'ask.html',
+  'scripts/vite',
+  'scripts/build-runtime.ts',
+  'vite.config.ts',
+  'package.json',
+  'package-lock.json',
+];
 
 /** Builds the site unless it is up to date. @throws Error if the build fails, with its output on stderr */
 export async function ensureSite(): Promise<void> {

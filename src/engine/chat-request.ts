@@ -56,7 +56,8 @@ export function checkChatRequest(request: ChatRequest, vocabularySize: number, g
     refuse('top_logprobs', 'used together with logprobs: true', request.top_logprobs);
   }
   for (const [id, bias] of Object.entries(request.logit_bias ?? {})) {
-    requireInteger(`logit_bias["${id}"]: the token id`, Number(id), 0, vocabularySize - 1);
+    const tokenId = /^\d+$/.test(id) ? Number(id) : Number.NaN;
+    requireInteger(`logit_bias["${id}"]: the token id`, tokenId, 0, vocabularySize - 1);
     requireNumber(`logit_bias["${id}"]`, bias, -100, 100);
   }
   for (const stop of stopStrings(request)) {
@@ -73,6 +74,9 @@ export function checkChatRequest(request: ChatRequest, vocabularySize: number, g
     });
   }
   if (request.response_format !== undefined) grammarSchema(request.response_format);
+  if (!Array.isArray(request.messages) || request.messages.at(-1)?.role !== 'user') {
+    refuse('messages', "a list that ends with the user's message", request.messages);
+  }
 }
 
 export function stopStrings(request: ChatRequest): readonly string[] {

@@ -117,6 +117,13 @@ test.each<[string, RequestListener]>([
   ['shard-altered', (_request, response) => response.end(Buffer.alloc(shards[2]!.length + 1, 3))],
   ['shard-truncated', (_request, response) => response.end(shards[2]!.subarray(1))],
   ['download-failed', (_request, response) => response.writeHead(500).end()],
+  [
+    'download-failed',
+    (_request, response) => {
+      response.writeHead(200, { 'content-length': shards[2]!.length });
+      response.write(shards[2]!.subarray(0, 100), () => response.destroy());
+    },
+  ],
 ])('a shard that stays wrong is %s, and a model stored before is kept', async (code, answer) => {
   const store = new MemoryWeightStore();
   const oldUrl = await serve(modelFiles());
@@ -157,4 +164,29 @@ test('an address that leads nowhere is download-failed with the address', async 
   await expect(
     fetchModel({ id: 'm', url }, { store: new MemoryWeightStore(), baseUrl: url }),
   ).rejects.toMatchObject({ code: 'download-failed', data: { status: 404 } });
+});
+
+test('a description that breaks off does not keep a stored model from loading', async () => {
+  const store = new MemoryWeightStore();
+  const goodUrl = await serve(modelFiles());
+  await fetchModel({ id: 'm', url: goodUrl }, { store, baseUrl: goodUrl });
+  server?.closeAllConnections();
+  server?.close();
+  const url = await serve(modelFiles(), (request, response) => {
+    if (request.url !== '/tokenizer.json') return;
+    response.writeHead(200, { 'content-length': 1000 });
+    response.write('{', () => response.destroy());
+  });
+  const files = await fetchModel({ id: 'm', url }, { store, baseUrl: url });
+  expect(files.config).toEqual({ temperature: 0.5 });
+});
+
+test('what is refused by its description costs no download', async () => {
+  const url = await serve(modelFiles());
+  const refuse = () => {
+    throw new Error('too large');
+  };
+  const options = { store: new MemoryWeightStore(), baseUrl: url, check: refuse };
+  await expect(fetchModel({ id: 'm', url }, options)).rejects.toThrow('too large');
+  expect(shardRequests()).toBe(0);
 });

@@ -10,7 +10,7 @@ import { delay } from '../base/abort.ts';
 import { errorMessage, isAbortError, isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../models/model-files.ts';
-import { estimateStorage, requestPersistence } from '../storage/quota.ts';
+import { estimateStorage } from '../storage/quota.ts';
 import type { StoredFile, StoredModel, WeightStore } from '../storage/weight-store.ts';
 import type { ModelSource, Progress } from './api.ts';
 
@@ -24,12 +24,21 @@ export interface FetchedModel {
   shards: StoredFile[];
 }
 
+/** The small files of a model, as parsed JSON; the tokenizer as text. */
+export interface ModelDescriptionFiles {
+  config: unknown;
+  tensorCache: unknown;
+  tokenizer: string;
+}
+
 export interface FetchModelOptions {
   store: WeightStore;
   /** Resolves relative URLs. */
   baseUrl: string;
   signal?: AbortSignal;
   onProgress?: (progress: Progress) => void;
+  /** Called before any shard is looked at or downloaded; what it throws ends the call. */
+  check?: (description: ModelDescriptionFiles) => void;
   /** Wait before the second attempt at a shard; doubled for each one after it. Default 500. */
   firstRetryMs?: number;
 }
@@ -49,6 +58,8 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
   const description = await readDescription(source, folder, stored, options);
   const config = await parseJson(description.files, CONFIG_FILE);
   const tensorCache = await parseJson(description.files, TENSOR_CACHE_FILE);
+  const tokenizer = (await description.files.get(TOKENIZER_FILE)?.text()) ?? '';
+  options.check?.({ config, tensorCache, tokenizer });
   const shards = listShards(tensorCache);
 
   const missing: StoredFile[] = [];
@@ -72,7 +83,6 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
     await downloadShards(source, folder, shards, missing, options);
   }
   if (!description.offline) {
-    for (const [name, contents] of description.files) await store.writeFile(source.id, name, contents);
     const manifest: StoredModel = {
       version: 1,
       id: source.id,
@@ -80,7 +90,7 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
       files: shards,
       storedAt: Date.now(),
     };
-    await store.writeModel(manifest);
+    await store.writeModel(manifest, description.files);
     const names = new Set([...description.files.keys(), ...shards.map(storedName)]);
     const stale = (await store.listFiles(source.id)).filter((name) => !names.has(name));
     if (stale.length > 0) await store.deleteFiles(source.id, stale);
@@ -89,9 +99,10 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
   return { config, tensorCache, shards };
 }
 
-/** The name under which a shard lies in the weight store. */
+/** The name under which a shard lies in the weight store: with a hash of its contents, where the model gives one. */
 export function storedName(shard: StoredFile): string {
-  return shard.sha256 === null ? shard.name : `${shard.name}.${shard.sha256.slice(0, 16)}`;
+  const hash = shard.sha256 ?? shard.md5;
+  return hash === null ? shard.name : `${shard.name}.${hash.slice(0, 16)}`;
 }
 
 interface Description {
@@ -115,7 +126,7 @@ async function readDescription(
     const files = await Promise.all(
       Array.from(urls, async ([name, url]): Promise<[string, Blob]> => {
         const response = await fetchFile(url, options.signal, { cache: 'no-cache' });
-        return [name, await response.blob()];
+        return [name, await readNetwork(url, options.signal, () => response.blob())];
       }),
     );
     return { files: new Map(files), offline: false };
@@ -186,11 +197,8 @@ async function downloadShard(
       );
       const bytes = new Uint8Array(shard.byteLength);
       const reader = response.body?.getReader();
-      for (
-        let chunk = await reader?.read();
-        chunk !== undefined && !chunk.done;
-        chunk = await reader?.read()
-      ) {
+      const read = () => readNetwork(url, signal, async () => reader?.read());
+      for (let chunk = await read(); chunk !== undefined && !chunk.done; chunk = await read()) {
         if (received + chunk.value.byteLength > shard.byteLength) {
           await reader?.cancel();
           throw alteredError(shard, `is longer than the ${shard.byteLength} bytes it should have`);
@@ -231,15 +239,14 @@ function alteredError(shard: StoredFile, what: string): TramontaneError {
   });
 }
 
-async function fetchFile(
+/** Does what reaches for the network; a failure that is no abort is `download-failed`. */
+async function readNetwork<T>(
   url: URL,
   signal: AbortSignal | undefined,
-  init: RequestInit,
-  missingCode: 'download-failed' | 'shard-missing' = 'download-failed',
-): Promise<Response> {
-  let response: Response;
+  action: () => Promise<T>,
+): Promise<T> {
   try {
-    response = await fetch(url, { ...init, ...(signal === undefined ? {} : { signal }) });
+    return await action();
   } catch (error) {
     if (signal?.aborted || isAbortError(error)) throw error;
     throw new TramontaneError('download-failed', `Cannot reach ${url.href}: ${errorMessage(error)}`, {
@@ -248,6 +255,17 @@ async function fetchFile(
       cause: error,
     });
   }
+}
+
+async function fetchFile(
+  url: URL,
+  signal: AbortSignal | undefined,
+  init: RequestInit,
+  missingCode: 'download-failed' | 'shard-missing' = 'download-failed',
+): Promise<Response> {
+  const response = await readNetwork(url, signal, () =>
+    fetch(url, { ...init, ...(signal === undefined ? {} : { signal }) }),
+  );
   if (!response.ok) {
     const code = response.status === 404 || response.status === 410 ? missingCode : 'download-failed';
     throw new TramontaneError(code, `${url.href} answered ${response.status} ${response.statusText}.`, {
@@ -272,26 +290,32 @@ async function requireRoom(missing: readonly StoredFile[]): Promise<void> {
       },
     );
   }
-  await requestPersistence();
 }
 
 /** The shard list of a tensor-cache.json, ours or MLC's. @throws TramontaneError `config-invalid` */
 function listShards(tensorCache: unknown): StoredFile[] {
   const records = (tensorCache as { records?: unknown } | null)?.records;
   if (!Array.isArray(records) || records.length === 0) throw invalid('records', 'a list of shards', records);
-  return records.map((record: { dataPath?: unknown; nbytes?: unknown; sha256?: unknown } | null, i) => {
-    const { dataPath, nbytes, sha256 } = record ?? {};
-    if (typeof dataPath !== 'string' || !/^[\w.-]+$/.test(dataPath)) {
-      throw invalid(`records[${i}].dataPath`, 'a plain file name', dataPath);
-    }
-    if (!Number.isSafeInteger(nbytes) || (nbytes as number) <= 0) {
-      throw invalid(`records[${i}].nbytes`, 'a positive number of bytes', nbytes);
-    }
-    if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
-      throw invalid(`records[${i}].sha256`, '64 hex digits', sha256);
-    }
-    return { name: dataPath, byteLength: nbytes as number, sha256: sha256 ?? null };
-  });
+  return records.map(
+    (record: { dataPath?: unknown; nbytes?: unknown; sha256?: unknown; md5sum?: unknown } | null, i) => {
+      const { dataPath, nbytes, sha256, md5sum } = record ?? {};
+      if (typeof dataPath !== 'string' || !/^[\w.-]+$/.test(dataPath)) {
+        throw invalid(`records[${i}].dataPath`, 'a plain file name', dataPath);
+      }
+      if (!Number.isSafeInteger(nbytes) || (nbytes as number) <= 0) {
+        throw invalid(`records[${i}].nbytes`, 'a positive number of bytes', nbytes);
+      }
+      if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
+        throw invalid(`records[${i}].sha256`, '64 hex digits', sha256);
+      }
+      return {
+        name: dataPath,
+        byteLength: nbytes as number,
+        sha256: sha256 ?? null,
+        md5: typeof md5sum === 'string' ? md5sum : null,
+      };
+    },
+  );
 }
 
 function invalid(field: string, expected: string, found: unknown): TramontaneError {

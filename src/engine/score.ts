@@ -87,6 +87,11 @@ function readPosition(
   let sum = 0;
   for (const value of logits) sum += Math.exp(value - max);
   const logSum = max + Math.log(sum);
+  if (!Number.isFinite(logSum)) {
+    throw new TramontaneError('engine-failed', 'The GPU computed logits that are not numbers.', {
+      nextStep: 'Update the browser and the graphics driver, or load the model without f16 or subgroups.',
+    });
+  }
   const best = largest(logits, top).map((id) => ({ token: id, logprob: logits[id]! - logSum }));
   const position: ScorePosition = { token, logprob: logits[token]! - logSum, top: best };
   if (logitsOf.length > 0) position.logits = logitsOf.map((id) => logits[id]!);

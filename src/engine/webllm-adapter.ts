@@ -8,6 +8,7 @@
 import webLlmPackage from '@mlc-ai/web-llm/package.json' with { type: 'json' };
 import { yieldToEventLoop } from '../base/abort.ts';
 import { TramontaneError } from '../base/errors.ts';
+import type { TokenLogprob } from './api.ts';
 
 export const SUPPORTED_WEBLLM_VERSION = '0.2.86';
 
@@ -75,6 +76,7 @@ interface Pipeline {
   filledKVCacheLength: number;
   outputIds: number[];
   outputMessage: string;
+  tokenLogprobArray: TokenLogprob[];
   grammarCompiler: GrammarCompiler | undefined;
   resetChat(keepStats?: boolean): void;
   forwardPrefill(...args: unknown[]): Promise<unknown>;
@@ -197,6 +199,16 @@ export class WebLlmAdapter {
     return this.#pipeline.outputIds;
   }
 
+  /** The answer so far, cut at a stop string if it met one. */
+  get outputText(): string {
+    return this.#pipeline.outputMessage;
+  }
+
+  /** One entry for each of `outputTokens`, where log-probabilities were asked for. */
+  get outputLogprobs(): readonly TokenLogprob[] {
+    return this.#pipeline.tokenLogprobArray.slice(0, this.#pipeline.outputIds.length);
+  }
+
   encode(text: string): number[] {
     return text === '' ? [] : Array.from(this.#pipeline.tokenizer.encode(text));
   }
@@ -291,7 +303,8 @@ export class WebLlmAdapter {
       const input = await getInputData();
       const cachedTokens = pipeline.filledKVCacheLength;
       if (cachedTokens === 0) this.#contextTokens = [];
-      for (const part of input[0]) if (Array.isArray(part)) this.#contextTokens.push(...part);
+      for (const part of input[0])
+        if (Array.isArray(part)) for (const id of part) this.#contextTokens.push(id);
       this.#onPrefill?.({ contextTokens: [...this.#contextTokens], cachedTokens });
       return input;
     };

@@ -3,6 +3,7 @@
  * prebuilt one), renders prompts, and streams answers. Runs in a worker, or in Node on Dawn.
  */
 import type * as WebLlm from '@mlc-ai/web-llm';
+import { delay } from '../base/abort.ts';
 import { hidePrivateForms, stripPrivateForms } from '../base/control-text.ts';
 import { errorMessage, isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
@@ -42,9 +43,16 @@ import type {
 } from './api.ts';
 import { checkChatRequest, grammarSchema, hashSeed, stopStrings } from './chat-request.ts';
 import { collectChat } from './collect-chat.ts';
-import { type FetchedModel, fetchModel, LIBRARY_FILE, storedName } from './fetch-model.ts';
+import {
+  type FetchedModel,
+  fetchModel,
+  LIBRARY_FILE,
+  type ModelDescriptionFiles,
+  storedName,
+} from './fetch-model.ts';
 import { RequestQueue } from './request-queue.ts';
 import { scoreTokens } from './score.ts';
+import { heldBack } from './stop-strings.ts';
 import { checkTokenizer } from './tokenizer-check.ts';
 import {
   type LibraryCounters,
@@ -70,6 +78,16 @@ interface Session {
   generated: boolean;
   /** Set once the GPU device is gone. */
   lost: TramontaneError | null;
+  /** The first error that the GPU reported outside of any call: what it computed since is not to be trusted. */
+  gpuError: GPUError | null;
+}
+
+/** What can be known of a model before its weights are there. */
+interface Preparation {
+  /** Null for a prebuilt model that was not imported by us. */
+  parsed: ModelFiles | null;
+  /** Null for a prebuilt library. */
+  plan: LibraryPlan | null;
 }
 
 /** What WebLLM believes our models' addresses to be. Never fetched: every request is answered from the store. */
@@ -79,12 +97,16 @@ const STORE_URL = 'https://weights.invalid/';
 const PREFILL_CHUNK_GPU = 256;
 const PREFILL_CHUNK_SOFTWARE = 64;
 
+/** How long to wait for word of a lost device when a call failed without a reason. */
+const DEVICE_LOSS_MS = 50;
+
 export class WebLlmEngine implements Engine {
   readonly #options: WebLlmEngineOptions;
   readonly #queue = new RequestQueue();
   #session: Session | null = null;
   /** Why there is no session, where one was lost. */
   #lost: TramontaneError | null = null;
+  readonly #disposed = new AbortController();
 
   constructor(options: WebLlmEngineOptions) {
     this.#options = options;
@@ -99,21 +121,33 @@ export class WebLlmEngine implements Engine {
   }
 
   async loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
-    const release = await this.#queue.acquire(options.signal);
+    const signal = this.#joinSignal(options.signal);
+    const release = await this.#queue.acquire(signal);
     try {
       const report = await readAdapter();
-      // Before anything is downloaded.
       const caps = requireCaps(report, options.disable);
-      await this.#unload();
+      // Everything that can be refused is refused before a shard is downloaded, and while the old model still runs.
+      let preparation: Preparation | null = null;
       const files = await fetchModel(source, {
         store: this.#options.store,
         baseUrl: this.#options.baseUrl,
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
+        signal,
         ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+        check: (description) => {
+          preparation = prepareModel(source, description, caps, options);
+        },
       });
-      this.#session = await this.#start(source, files, report as AdapterReport, caps, options);
-      this.#lost = null;
-      return this.#session.model;
+      await this.#unload();
+      const loadOptions = { ...options, signal };
+      this.#session = await this.#start(
+        source,
+        files,
+        preparation as Preparation | null,
+        report as AdapterReport,
+        caps,
+        loadOptions,
+      );
+      return this.#requireSession().model;
     } finally {
       release();
     }
@@ -132,9 +166,10 @@ export class WebLlmEngine implements Engine {
     request: ChatRequest,
     options: CallOptions = {},
   ): AsyncGenerator<ChatChunk, void, undefined> {
-    const release = await this.#queue.acquire(options.signal);
+    const signal = this.#joinSignal(options.signal);
+    const release = await this.#queue.acquire(signal);
     try {
-      yield* this.#answer(this.#requireSession(), request, options.signal ?? null);
+      yield* this.#answer(this.#requireSession(), request, signal);
     } finally {
       release();
     }
@@ -145,7 +180,8 @@ export class WebLlmEngine implements Engine {
   }
 
   async score(request: ScoreRequest, options: CallOptions = {}): Promise<ScoreResult> {
-    const release = await this.#queue.acquire(options.signal);
+    const signal = this.#joinSignal(options.signal);
+    const release = await this.#queue.acquire(signal);
     try {
       const session = this.#requireSession();
       const { adapter, model } = session;
@@ -155,10 +191,11 @@ export class WebLlmEngine implements Engine {
           ? [...request.input.tokens]
           : adapter.encode(stripPrivateForms(request.input.text));
       try {
-        const result = await scoreTokens(adapter, tokens, request, options.signal ?? null);
+        const result = await scoreTokens(adapter, tokens, request, signal);
+        throwGpuError(session);
         return { model: model.id, adapter: model.adapter, ...result };
       } catch (error) {
-        throw this.#explain(session, error, options.signal ?? null);
+        throw await this.#explain(session, error, signal);
       } finally {
         if (session.lost === null) adapter.resetChat();
       }
@@ -184,7 +221,13 @@ export class WebLlmEngine implements Engine {
   }
 
   async deleteModel(id: string): Promise<void> {
-    await this.#options.store.deleteModel(id);
+    // In the queue: a load that is under way must not lose files that it counts on.
+    const release = await this.#queue.acquire(this.#disposed.signal);
+    try {
+      await this.#options.store.deleteModel(id);
+    } finally {
+      release();
+    }
   }
 
   async listStoredModels(): Promise<{ id: string; byteLength: number }[]> {
@@ -196,7 +239,18 @@ export class WebLlmEngine implements Engine {
   }
 
   async dispose(): Promise<void> {
-    await this.#unload();
+    this.#disposed.abort(new TramontaneError('engine-failed', 'The engine was disposed of.'));
+    const release = await this.#queue.acquire();
+    try {
+      await this.#unload();
+    } finally {
+      release();
+    }
+  }
+
+  /** A call ends when its caller or the whole engine says so. */
+  #joinSignal(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#disposed.signal : AbortSignal.any([signal, this.#disposed.signal]);
   }
 
   /** For tests and the benchmark: counters of the model library in use. */
@@ -216,7 +270,6 @@ export class WebLlmEngine implements Engine {
         new TramontaneError('model-not-loaded', 'No model is loaded.', { nextStep: 'Load a model first.' })
       );
     }
-    if (this.#session.lost !== null) throw this.#session.lost;
     return this.#session;
   }
 
@@ -231,38 +284,25 @@ export class WebLlmEngine implements Engine {
   async #start(
     source: ModelSource,
     files: FetchedModel,
+    preparation: Preparation | null,
     report: AdapterReport,
     caps: GpuCaps,
     options: LoadOptions & LoadCallOptions,
   ): Promise<Session> {
     const { signal, onProgress } = options;
+    const { parsed, plan } = preparation ?? { parsed: null, plan: null };
     const generated = source.modelLibUrl === undefined;
     const readFile = (name: string) => this.#readFile(source, files.shards, name);
-    checkTokenizer(new TextDecoder().decode(await readFile(TOKENIZER_FILE)));
-
-    // A model imported by us brings our description; a prebuilt WebLLM model may not.
-    const parsed =
-      generated || isOurs(files.config) ? parseModelFiles(files.config, files.tensorCache) : null;
     const overrides: Record<string, unknown> = {};
     if (options.contextLength !== undefined) overrides.context_window_size = options.contextLength;
     if (parsed !== null) overrides.conv_template = plainTemplate(parsed.description.stopTokenIds);
-    let plan: LibraryPlan | null = null;
-    let wasm: BlobPart;
-    if (generated && parsed !== null) {
-      plan = lower(parsed.description, caps, {
-        contextLength: options.contextLength ?? parsed.chat.contextLength,
-        prefillChunkLength:
-          options.prefillChunkLength ?? (report.isSoftware ? PREFILL_CHUNK_SOFTWARE : PREFILL_CHUNK_GPU),
-      });
-      wasm = link(plan.spec);
-    } else {
-      wasm = await readFile(LIBRARY_FILE);
-    }
+    const wasm: BlobPart = plan === null ? await readFile(LIBRARY_FILE) : link(plan.spec);
     const libraryUrl = URL.createObjectURL(new Blob([wasm], { type: 'application/wasm' }));
 
     const webllm = await import('@mlc-ai/web-llm');
     const baseUrl = `${STORE_URL}${encodeURIComponent(source.id)}/resolve/main/`;
     const totalBytes = files.shards.reduce((sum, shard) => sum + shard.byteLength, 0);
+    const read = new ProgressMeter(totalBytes);
     const upload = new ProgressMeter(totalBytes);
     const shardNames = files.shards.map((shard) => shard.name);
     const kernelCount = plan === null ? 1 : countKernels(plan.spec);
@@ -293,7 +333,7 @@ export class WebLlmEngine implements Engine {
     });
 
     let device: GPUDevice | null = null;
-    const failure: { lost: GPUDeviceLostInfo | null; invalid: string | null } = { lost: null, invalid: null };
+    const failure: LoadFailure = { lost: null, gpuError: null };
     const session: { current: Session | null } = { current: null };
     const restoreCaches = replaceGlobalCaches(
       createWeightCaches({
@@ -302,7 +342,9 @@ export class WebLlmEngine implements Engine {
         shardNames,
         readFile: async (name) => {
           signal?.throwIfAborted();
-          return readFile(name);
+          const contents = await readFile(name);
+          if (shardNames.includes(name)) onProgress?.({ phase: 'read', ...read.add(contents.byteLength) });
+          return contents;
         },
         onShard: (byteLength) => onProgress?.({ phase: 'upload', ...upload.add(byteLength) }),
       }),
@@ -312,7 +354,9 @@ export class WebLlmEngine implements Engine {
         (created) => {
           device = created;
           created.addEventListener('uncapturederror', (event) => {
-            failure.invalid ??= (event as GPUUncapturedErrorEvent).error.message;
+            const { error } = event as GPUUncapturedErrorEvent;
+            failure.gpuError ??= error;
+            if (session.current !== null) session.current.gpuError ??= error;
           });
           created.lost.then((info) => {
             failure.lost = info;
@@ -322,7 +366,7 @@ export class WebLlmEngine implements Engine {
         () => engine.reload(source.id, overrides as WebLlm.ChatOptions),
       );
       signal?.throwIfAborted();
-      if (failure.invalid !== null) throw new Error(failure.invalid);
+      if (failure.gpuError !== null) throw failure.gpuError;
       const adapter = new WebLlmAdapter(engine, source.id, plan?.spec.scoreChunkLength ?? 0);
       const model: LoadedModel = {
         id: source.id,
@@ -341,7 +385,15 @@ export class WebLlmEngine implements Engine {
               },
         library: generated ? libraryLabel(caps) : 'prebuilt',
       };
-      session.current = { model, engine, adapter, chat: parsed?.chat ?? null, generated, lost: null };
+      session.current = {
+        model,
+        engine,
+        adapter,
+        chat: parsed?.chat ?? null,
+        generated,
+        lost: null,
+        gpuError: null,
+      };
       return session.current;
     } catch (error) {
       await engine.unload().catch(() => undefined);
@@ -379,22 +431,24 @@ export class WebLlmEngine implements Engine {
     return blob.arrayBuffer();
   }
 
+  /** The session is over at once, so that whoever looks sees no model; calls that use it find out by `lost`. */
   #loseDevice(session: Session, info: GPUDeviceLostInfo): void {
-    if (this.#session !== session) return;
     session.lost = new TramontaneError('device-lost', `The GPU was lost: ${info.message || info.reason}.`, {
       nextStep:
         'Load the model again. If it happens repeatedly, choose a smaller context or a smaller model.',
     });
+    if (this.#session !== session) return;
+    this.#session = null;
+    this.#lost = session.lost;
   }
 
   /** Turns what a request threw into what its caller should see. */
-  #explain(session: Session, error: unknown, signal: AbortSignal | null): unknown {
-    if (session.lost !== null) {
-      session.lost.cause ??= error;
-      this.#session = null;
-      this.#lost = session.lost;
-      return session.lost;
+  async #explain(session: Session, error: unknown, signal: AbortSignal | null): Promise<unknown> {
+    if (!isTramontaneError(error) && signal?.aborted !== true) {
+      // What a lost device interrupts may fail before the loss itself is told.
+      await Promise.race([session.adapter.gpuDevice.lost, delay(DEVICE_LOSS_MS)]);
     }
+    if (session.lost !== null) return session.lost;
     if (signal?.aborted || isTramontaneError(error)) return error;
     const name = error instanceof Error ? error.name : '';
     if (/GrammarMatcherInit/.test(name) || /GrammarMatcherInit|schema/i.test(errorMessage(error))) {
@@ -419,6 +473,7 @@ export class WebLlmEngine implements Engine {
     const schema = request.response_format === undefined ? null : grammarSchema(request.response_format);
     const messages = this.#renderMessages(session, request);
 
+    const stops = stopStrings(request);
     const prefill: { report: PrefillReport | null } = { report: null };
     const interrupt = () => void engine.interruptGenerate();
     signal?.addEventListener('abort', interrupt, { once: true });
@@ -436,14 +491,38 @@ export class WebLlmEngine implements Engine {
       } as WebLlm.ChatCompletionRequestStreaming);
       let finish: FinishReason = 'stop';
       let head: Pick<ChatChunk, 'id' | 'object' | 'created' | 'model'> | null = null;
+      /** As WebLLM streams it, and how much of it went out. */
+      let text = '';
+      let sentLength = 0;
+      let sentLogprobs = 0;
+      const takeChunk = (end: number, source: string): ChatChunk | null => {
+        const content = hidePrivateForms(source.slice(sentLength, end));
+        sentLength = Math.max(sentLength, end);
+        const entries = request.logprobs === true ? adapter.outputLogprobs.slice(sentLogprobs) : [];
+        sentLogprobs += entries.length;
+        if (content === '' && entries.length === 0) return null;
+        const logprobs =
+          entries.length === 0 ? {} : { logprobs: { content: readLogprobs(entries, request) } };
+        const choice = {
+          index: 0 as const,
+          delta: { role: 'assistant' as const, content },
+          finish_reason: null,
+        };
+        return { ...(head as NonNullable<typeof head>), choices: [{ ...choice, ...logprobs }] };
+      };
       for await (const chunk of stream) {
         head ??= { id: chunk.id, object: 'chat.completion.chunk', created: chunk.created, model: model.id };
         if (chunk.usage !== undefined && chunk.usage !== null) {
+          throwGpuError(session);
+          // What was held back, and what WebLLM kept because a character was not complete.
+          const whole = adapter.outputText.replace(/\uFFFD+$/, '');
+          const rest = takeChunk(whole.length, whole);
+          const last = finalChunk(head, finish, chunk.usage, prefill.report, adapter.outputTokens, request);
+          // Cut at a stop string, the KV cache holds more than the conversation will say.
+          if (finish === 'stop' && adapter.wasCutAtStopString()) adapter.resetChat();
           finished = true;
-          const cut = finish === 'stop' && adapter.wasCutAtStopString();
-          yield finalChunk(head, finish, chunk.usage, prefill.report, adapter.outputTokens, request);
-          // The KV cache then holds more than the conversation will say.
-          if (cut) adapter.resetChat();
+          if (rest !== null) yield rest;
+          yield last;
           continue;
         }
         const choice = chunk.choices[0];
@@ -452,23 +531,12 @@ export class WebLlmEngine implements Engine {
           finish = choice.finish_reason as FinishReason;
           continue;
         }
-        const content = hidePrivateForms(choice.delta.content ?? '');
-        const logprobs = request.logprobs === true ? readLogprobs(choice.logprobs, request) : null;
-        if (content === '' && logprobs === null) continue;
-        yield {
-          ...head,
-          choices: [
-            {
-              index: 0,
-              delta: { role: 'assistant', content },
-              finish_reason: null,
-              ...(logprobs === null ? {} : { logprobs: { content: logprobs } }),
-            },
-          ],
-        };
+        text += choice.delta.content ?? '';
+        const next = takeChunk(text.length - heldBack(text, stops), text);
+        if (next !== null) yield next;
       }
     } catch (error) {
-      throw this.#explain(session, error, signal);
+      throw await this.#explain(session, error, signal);
     } finally {
       signal?.removeEventListener('abort', interrupt);
       adapter.watch(null, null);
@@ -532,15 +600,45 @@ function samplingOptions(
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-function readLogprobs(logprobs: unknown, request: ChatRequest): TokenLogprob[] {
-  const content = (logprobs as { content?: TokenLogprob[] } | null | undefined)?.content ?? [];
-  return content.map((entry) => ({
+function readLogprobs(entries: readonly TokenLogprob[], request: ChatRequest): TokenLogprob[] {
+  return entries.map((entry) => ({
     token: hidePrivateForms(entry.token),
     logprob: entry.logprob,
     top_logprobs: entry.top_logprobs
       .slice(0, request.top_logprobs ?? 0)
       .map(({ token, logprob }) => ({ token: hidePrivateForms(token), logprob })),
   }));
+}
+
+/** The GPU reports some errors outside of any call; the next one that could have suffered says so. */
+function throwGpuError({ gpuError }: Session): void {
+  if (gpuError === null) return;
+  throw new TramontaneError('engine-failed', `The GPU reported an error: ${gpuError.message}`, {
+    nextStep: 'Load the model again.',
+  });
+}
+
+/** @throws TramontaneError for files that make no model, and for options or shapes that this device cannot have */
+function prepareModel(
+  source: ModelSource,
+  description: ModelDescriptionFiles,
+  caps: GpuCaps,
+  options: LoadOptions,
+): Preparation {
+  const generated = source.modelLibUrl === undefined;
+  checkTokenizer(description.tokenizer);
+  // A model imported by us brings our description; a prebuilt WebLLM model may not.
+  const parsed =
+    generated || isOurs(description.config)
+      ? parseModelFiles(description.config, description.tensorCache)
+      : null;
+  if (!generated || parsed === null) return { parsed, plan: null };
+  const plan = lower(parsed.description, caps, {
+    contextLength: options.contextLength ?? parsed.chat.contextLength,
+    prefillChunkLength:
+      options.prefillChunkLength ?? (caps.isSoftware === true ? PREFILL_CHUNK_SOFTWARE : PREFILL_CHUNK_GPU),
+  });
+  return { parsed, plan };
 }
 
 function finalChunk(
@@ -636,13 +734,16 @@ function replaceGlobalCaches(caches: Pick<CacheStorage, 'open'>): () => void {
   };
 }
 
-function explainLoadFailure(
-  error: unknown,
-  failure: { lost: GPUDeviceLostInfo | null; invalid: string | null },
-): TramontaneError {
+interface LoadFailure {
+  lost: GPUDeviceLostInfo | null;
+  gpuError: GPUError | null;
+}
+
+function explainLoadFailure(error: unknown, failure: LoadFailure): TramontaneError {
   if (isTramontaneError(error)) return error;
   const message = errorMessage(error);
-  if (failure.lost !== null || /DeviceLost/.test(error instanceof Error ? error.name : '')) {
+  const isOutOfMemory = failure.gpuError?.constructor.name === 'GPUOutOfMemoryError';
+  if (failure.lost !== null || isOutOfMemory || /DeviceLost/.test(error instanceof Error ? error.name : '')) {
     return new TramontaneError('out-of-memory', `The GPU gave up while the model was loading: ${message}`, {
       nextStep: 'Close other programs that use the GPU, or choose a smaller context or a smaller model.',
       cause: error,

@@ -5,7 +5,7 @@
  * A file is read as a Blob: IndexedDB keeps large blobs beside its tables, so opening one costs nothing and its bytes
  * are read once, when asked for.
  */
-import { createStore, del, delMany, get, keys, set, type UseStore } from 'idb-keyval';
+import { createStore, del, delMany, get, keys, set, setMany, type UseStore } from 'idb-keyval';
 import { errorMessage, TramontaneError } from '../base/errors.ts';
 
 export interface StoredFile {
@@ -13,6 +13,8 @@ export interface StoredFile {
   byteLength: number;
   /** SHA-256 in hex, or null where the source gives none. */
   sha256: string | null;
+  /** MD5 in hex, which MLC's own models list instead; it tells files apart and is not checked. */
+  md5: string | null;
 }
 
 export interface StoredModel {
@@ -34,7 +36,8 @@ export interface WeightStore {
   listFiles(modelId: string): Promise<string[]>;
   /** @returns the manifest of a model that is stored whole, or null. */
   readModel(modelId: string): Promise<StoredModel | null>;
-  writeModel(model: StoredModel): Promise<void>;
+  /** Stores the manifest and the model's small files, all of them or none. */
+  writeModel(model: StoredModel, smallFiles: ReadonlyMap<string, Blob>): Promise<void>;
   listModels(): Promise<StoredModel[]>;
   deleteFiles(modelId: string, names: readonly string[]): Promise<void>;
   /** Deletes a model's manifest, then its files. */
@@ -71,8 +74,10 @@ export class IndexedDbWeightStore implements WeightStore {
     return value?.version === 1 ? value : null;
   }
 
-  async writeModel(model: StoredModel): Promise<void> {
-    await attempt('write', model.id, () => set([model.id, MANIFEST], model, this.#files));
+  async writeModel(model: StoredModel, smallFiles: ReadonlyMap<string, Blob>): Promise<void> {
+    const entries: [[string, string], Blob | StoredModel][] = [[[model.id, MANIFEST], model]];
+    for (const [name, contents] of smallFiles) entries.push([[model.id, name], contents]);
+    await attempt('write', model.id, () => setMany(entries, this.#files));
   }
 
   async listModels(): Promise<StoredModel[]> {
@@ -93,7 +98,7 @@ export class IndexedDbWeightStore implements WeightStore {
   }
 }
 
-/** The same in memory: for Node, and for tests of the contract. */
+/** The same in memory: for Node, where models lie in folders anyway. */
 export class MemoryWeightStore implements WeightStore {
   readonly #files = new Map<string, Map<string, Blob>>();
   readonly #models = new Map<string, StoredModel>();
@@ -119,7 +124,8 @@ export class MemoryWeightStore implements WeightStore {
     return this.#models.get(modelId) ?? null;
   }
 
-  async writeModel(model: StoredModel): Promise<void> {
+  async writeModel(model: StoredModel, smallFiles: ReadonlyMap<string, Blob>): Promise<void> {
+    for (const [name, contents] of smallFiles) await this.writeFile(model.id, name, contents);
     this.#models.set(model.id, model);
   }
 

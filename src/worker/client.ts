@@ -31,5 +31,13 @@ export function createWorkerEngine(): Engine {
   };
   worker.addEventListener('error', (event) => crash(event.message || 'its code could not be loaded'));
   worker.addEventListener('messageerror', () => crash('a message could not be read'));
+  const dispose = client.dispose.bind(client);
+  client.dispose = async () => {
+    try {
+      await dispose();
+    } finally {
+      worker.terminate();
+    }
+  };
   return client;
 }

@@ -94,8 +94,10 @@ describe.skipIf(slow).each(families)('tiny-mistral $name', ({ disable }) => {
         input: { tokens: [...(answer.prompt_token_ids ?? []), ...answer.token_ids] },
         top: 5,
       });
-      const scored = positions.slice(-2);
-      for (const [i, { logprob }] of (answer.choices[0]?.logprobs?.content ?? []).entries()) {
+      const scored = positions.slice(-answer.token_ids.length);
+      const reported = answer.choices[0]?.logprobs?.content ?? [];
+      expect(reported).toHaveLength(answer.token_ids.length);
+      for (const [i, { logprob }] of reported.entries()) {
         expect(logprob).toBeCloseTo(scored[i]?.logprob ?? Number.NaN, 2);
       }
     }

@@ -69,7 +69,7 @@ async function setMaxTokens(page: Page, count: number): Promise<void> {
   }, count);
 }
 
-test('load, ask, reload offline, ask again; no frame of the page is held up', async ({ browser }) => {
+test('load, ask, reload offline, ask again', async ({ browser }) => {
   const server = await serve(tiny);
   const context = await browser.newContext();
   try {
@@ -258,36 +258,74 @@ test('a GPU with limits too small is refused before anything is downloaded', asy
   }
 });
 
-test('the GPU is lost in the middle of an answer: the page says so, the conversation stays, a reload of the model helps', async ({
-  browser,
-}) => {
+/** A GPU that a message of this test's takes away: the device is destroyed. */
+const LOSABLE_GPU = `if (typeof GPUAdapter !== 'undefined' && typeof document === 'undefined') {
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (descriptor) {
+    const device = await request.call(this, descriptor);
+    new BroadcastChannel('lose-device').addEventListener('message', () => device.destroy());
+    return device;
+  };
+}`;
+
+for (const when of ['in the middle of an answer', 'between two answers'] as const) {
+  test(`the GPU is lost ${when}: the page says so, the conversation stays, loading again helps`, async ({
+    browser,
+  }) => {
+    const server = await serve(tiny);
+    const context = await browser.newContext();
+    await withAdapter(context, LOSABLE_GPU);
+    try {
+      const page = await context.newPage();
+      await page.goto(server.url + PATH);
+      await loadButton(page).click();
+      await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+      if (when === 'between two answers') {
+        await setMaxTokens(page, 4);
+        await ask(page, 'A first question.');
+        await answered(page, 1);
+        await page.evaluate(() => new BroadcastChannel('lose-device').postMessage('now'));
+        await page.waitForTimeout(500);
+        await ask(page, 'Go on for a long time.');
+      } else {
+        await ask(page, 'Go on for a long time.');
+        await expect(answers(page)).not.toHaveText('', { timeout: 30_000 });
+        await page.evaluate(() => new BroadcastChannel('lose-device').postMessage('now'));
+      }
+      await expect(page.getByRole('alert')).toContainText('device-lost', { timeout: 30_000 });
+      await expect(page.getByText('Go on for a long time.')).toBeVisible();
+      await page.getByRole('button', { name: /load/i }).first().click();
+      await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+    } finally {
+      await context.close();
+      await server.close();
+    }
+  });
+}
+
+test('the worker dies: the page says so, and the conversation is kept', async ({ browser }) => {
   const server = await serve(tiny);
   const context = await browser.newContext();
-  // The first device can be destroyed from the page, by a message that only this test sends.
+  // A worker whose code throws outside of any call, when this test says so.
   await withAdapter(
     context,
-    `if (typeof GPUAdapter !== 'undefined' && typeof document === 'undefined') {
-       const request = GPUAdapter.prototype.requestDevice;
-       GPUAdapter.prototype.requestDevice = async function (descriptor) {
-         const device = await request.call(this, descriptor);
-         new BroadcastChannel('lose-device').addEventListener('message', () => device.destroy());
-         return device;
-       };
-     }`,
+    `if (typeof document === 'undefined') new BroadcastChannel('crash').addEventListener('message', () => {
+       setTimeout(() => { throw new Error('gone'); });
+     });`,
   );
   try {
     const page = await context.newPage();
     await page.goto(server.url + PATH);
     await loadButton(page).click();
     await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
-    await ask(page, 'Go on for a long time.');
-    await expect(answers(page)).not.toHaveText('', { timeout: 30_000 });
-    await page.evaluate(() => new BroadcastChannel('lose-device').postMessage('now'));
-    const alert = page.getByRole('alert');
-    await expect(alert).toContainText('device-lost', { timeout: 30_000 });
-    await expect(page.getByText('Go on for a long time.')).toBeVisible();
-    await page.getByRole('button', { name: /load/i }).first().click();
-    await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+    await setMaxTokens(page, 4);
+    await ask(page, 'Before the crash.');
+    await answered(page, 1);
+    await page.evaluate(() => new BroadcastChannel('crash').postMessage('now'));
+    await page.waitForTimeout(500);
+    await ask(page, 'After the crash.');
+    await expect(page.getByRole('alert')).toContainText('worker-crashed', { timeout: 30_000 });
+    await expect(page.getByText('Before the crash.')).toBeVisible();
   } finally {
     await context.close();
     await server.close();

@@ -12,6 +12,9 @@ import type { ModelCard } from '../../src/engine/api.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 
 const PATH = 'some/path/';
+
+// A software GPU compiles a model's kernels for half a minute.
+test.describe.configure({ timeout: 300_000 });
 let models: string;
 let tiny: string;
 
@@ -100,7 +103,7 @@ test('load, ask, reload offline, ask again', async ({ browser }) => {
     await page.reload();
     await expect(answers(page)).toHaveCount(1);
     expect(await answers(page).first().textContent()).toBe(first);
-    await loadButton(page).click();
+    // Weights that are on this device are loaded without being asked for.
     await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
     await setMaxTokens(page, 6);
     await ask(page, 'And now?');
@@ -128,13 +131,18 @@ const editJson = (edit: (value: Record<string, unknown>) => void) => (contents: 
   return Buffer.from(JSON.stringify(value));
 };
 
-const DAMAGE: { what: string; file: string; change: (contents: Buffer) => Buffer | null; code: string }[] = [
-  { what: 'a missing shard', file: 'params_shard_0.bin', change: () => null, code: 'shard-missing' },
+const DAMAGE: { what: string; file: string; change: (contents: Buffer) => Buffer | null; says: RegExp }[] = [
+  {
+    what: 'a missing shard',
+    file: 'params_shard_0.bin',
+    change: () => null,
+    says: /params_shard_0\.bin answered 404/,
+  },
   {
     what: 'a truncated shard',
     file: 'params_shard_0.bin',
     change: (b) => b.subarray(1),
-    code: 'shard-truncated',
+    says: /params_shard_0\.bin ended after/,
   },
   {
     what: 'an altered shard',
@@ -143,31 +151,31 @@ const DAMAGE: { what: string; file: string; change: (contents: Buffer) => Buffer
       b[100]! ^= 1;
       return b;
     },
-    code: 'shard-altered',
+    says: /params_shard_0\.bin does not have the SHA-256/,
   },
   {
     what: 'a config that is not JSON',
     file: 'mlc-chat-config.json',
     change: () => Buffer.from('<html>'),
-    code: 'config-invalid',
+    says: /mlc-chat-config\.json is not JSON/,
   },
   {
     what: 'a config without an architecture',
     file: 'mlc-chat-config.json',
     change: editJson((value) => delete value.model_config),
-    code: 'config-invalid',
+    says: /model_config/,
   },
   {
     what: 'a tokenizer that is not JSON',
     file: 'tokenizer.json',
     change: () => Buffer.from('{'),
-    code: 'tokenizer-invalid',
+    says: /tokenizer\.json/,
   },
   {
     what: 'a tokenizer without a vocabulary',
     file: 'tokenizer.json',
     change: editJson((value) => delete (value.model as Record<string, unknown>).vocab),
-    code: 'tokenizer-invalid',
+    says: /tokenizer\.json/,
   },
   {
     what: 'a weight format that nobody knows',
@@ -178,11 +186,11 @@ const DAMAGE: { what: string; file: string; change: (contents: Buffer) => Buffer
       ).tramontane;
       for (const matrix of Object.values(matrices)) matrix.format = 'q3_z';
     }),
-    code: 'config-invalid',
+    says: /format/,
   },
 ];
 
-for (const { what, file, change, code } of DAMAGE) {
+for (const { what, file, change, says } of DAMAGE) {
   test(`the page explains ${what}`, async ({ browser }) => {
     const folder = await damaged(file, change);
     const server = await serve(folder);
@@ -193,9 +201,11 @@ for (const { what, file, change, code } of DAMAGE) {
       await loadButton(page).click();
       const alert = page.getByRole('alert');
       await expect(alert).toBeVisible({ timeout: 60_000 });
-      await expect(alert).toContainText(code);
-      // A way on: the load can be tried again.
-      await expect(page.getByRole('button', { name: /again|retry|Load/i }).first()).toBeVisible();
+      await expect(alert).toContainText(says);
+      // A way on: trying again asks the server again.
+      const again = page.waitForRequest((request) => request.url().includes('/models/tiny-mistral/'));
+      await alert.getByRole('button', { name: 'Try again' }).click();
+      await again;
     } finally {
       await context.close();
       await server.close();
@@ -250,7 +260,7 @@ test('a GPU with limits too small is refused before anything is downloaded', asy
     const page = await context.newPage();
     await page.goto(server.url + PATH);
     await loadButton(page).click();
-    await expect(page.getByRole('alert')).toContainText('adapter-limits');
+    await expect(page.getByRole('alert')).toContainText(/8 storage buffers per shader stage; 10 are needed/);
     expect(shards).toEqual([]);
   } finally {
     await context.close();
@@ -292,7 +302,7 @@ for (const when of ['in the middle of an answer', 'between two answers'] as cons
         await expect(answers(page)).not.toHaveText('', { timeout: 30_000 });
         await page.evaluate(() => new BroadcastChannel('lose-device').postMessage('now'));
       }
-      await expect(page.getByRole('alert')).toContainText('device-lost', { timeout: 30_000 });
+      await expect(page.getByRole('alert')).toContainText(/GPU was lost/, { timeout: 30_000 });
       await expect(page.getByText('Go on for a long time.')).toBeVisible();
       await page.getByRole('button', { name: /load/i }).first().click();
       await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
@@ -324,7 +334,7 @@ test('the worker dies: the page says so, and the conversation is kept', async ({
     await page.evaluate(() => new BroadcastChannel('crash').postMessage('now'));
     await page.waitForTimeout(500);
     await ask(page, 'After the crash.');
-    await expect(page.getByRole('alert')).toContainText('worker-crashed', { timeout: 30_000 });
+    await expect(page.getByRole('alert')).toContainText(/worker stopped/, { timeout: 30_000 });
     await expect(page.getByText('Before the crash.')).toBeVisible();
   } finally {
     await context.close();

@@ -433,10 +433,14 @@ export class WebLlmEngine implements Engine {
 
   /** The session is over at once, so that whoever looks sees no model; calls that use it find out by `lost`. */
   #loseDevice(session: Session, info: GPUDeviceLostInfo): void {
-    session.lost = new TramontaneError('device-lost', `The GPU was lost: ${info.message || info.reason}.`, {
-      nextStep:
-        'Load the model again. If it happens repeatedly, choose a smaller context or a smaller model.',
-    });
+    session.lost = new TramontaneError(
+      'device-lost',
+      `The GPU was lost: ${(info.message || info.reason).replace(/\.$/, '')}.`,
+      {
+        nextStep:
+          'Load the model again. If it happens repeatedly, choose a smaller context or a smaller model.',
+      },
+    );
     if (this.#session !== session) return;
     this.#session = null;
     this.#lost = session.lost;

@@ -343,7 +343,10 @@ export class WebLlmEngine implements Engine {
         readFile: async (name) => {
           signal?.throwIfAborted();
           const contents = await readFile(name);
-          if (shardNames.includes(name)) onProgress?.({ phase: 'read', ...read.add(contents.byteLength) });
+          // Later shards are read while earlier ones are uploaded: one phase at a time is enough to follow.
+          if (shardNames.includes(name) && upload.read().bytes === 0) {
+            onProgress?.({ phase: 'read', ...read.add(contents.byteLength) });
+          }
           return contents;
         },
         onShard: (byteLength) => onProgress?.({ phase: 'upload', ...upload.add(byteLength) }),

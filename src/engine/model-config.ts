@@ -53,18 +53,7 @@ export function createModelConfig(facts: ModelConfigFacts): object {
       prepend_space_in_encode: false,
       strip_space_in_decode: false,
     },
-    conv_template: {
-      name: 'tramontane',
-      system_template: '{system_message}',
-      system_message: '',
-      render_empty_system_message: false,
-      roles: { user: '', assistant: '', tool: '' },
-      seps: [''],
-      role_content_sep: '',
-      role_empty_sep: '',
-      stop_str: [],
-      stop_token_ids: facts.stopTokenIds,
-    },
+    conv_template: plainTemplate(facts.stopTokenIds),
     tramontane: {
       version: MODEL_FILES_VERSION,
       name: origin.name,
@@ -106,5 +95,21 @@ export function createTensorCache(plan: ImportPlan, shards: readonly WrittenShar
       },
     },
     records: shards,
+  };
+}
+
+/** WebLLM's conversation template, adding nothing: turns come rendered. */
+export function plainTemplate(stopTokenIds: readonly number[]): Record<string, unknown> {
+  return {
+    name: 'tramontane',
+    system_template: '{system_message}',
+    system_message: '',
+    render_empty_system_message: false,
+    roles: { user: '', assistant: '', tool: '' },
+    seps: [''],
+    role_content_sep: '',
+    role_empty_sep: '',
+    stop_str: [],
+    stop_token_ids: [...stopTokenIds],
   };
 }

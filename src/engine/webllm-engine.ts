@@ -50,6 +50,7 @@ import {
   type ModelDescriptionFiles,
   storedName,
 } from './fetch-model.ts';
+import { plainTemplate } from './model-config.ts';
 import { RequestQueue } from './request-queue.ts';
 import { scoreTokens } from './score.ts';
 import { heldBack } from './stop-strings.ts';
@@ -684,23 +685,6 @@ function finalChunk(
     ...(request.return_token_ids === true && prefill !== null
       ? { prompt_token_ids: [...prefill.contextTokens] }
       : {}),
-  };
-}
-
-/** A conversation template that adds nothing: turns come rendered. */
-function plainTemplate(stopTokenIds: readonly number[]): Record<string, unknown> {
-  return {
-    name: 'tramontane',
-    system_template: '{system_message}',
-    system_message: '',
-    render_empty_system_message: false,
-    roles: { user: '', assistant: '', tool: '' },
-    seps: [''],
-    role_content_sep: '',
-    role_empty_sep: '',
-    stop_str: [],
-    stop_token_ids: [...stopTokenIds],
-    add_role_after_system_message: true,
   };
 }
 

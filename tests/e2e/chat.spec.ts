@@ -343,3 +343,27 @@ test('the worker dies: the page says so, and the conversation is kept', async ({
     await server.close();
   }
 });
+
+test('a message longer than the context: the page says so, and the next question is answered', async ({
+  browser,
+}) => {
+  const server = await serve(tiny);
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    await page.goto(server.url + PATH);
+    await loadButton(page).click();
+    await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+    await setMaxTokens(page, 4);
+    await ask(page, 'wind over the sea '.repeat(2000));
+    await expect(page.getByText(/tokens long; this model is loaded with room for 2048/).first()).toBeVisible({
+      timeout: 30_000,
+    });
+    await page.getByRole('button', { name: 'New chat' }).click();
+    await ask(page, 'A short one.');
+    await expect(answers(page).last()).not.toHaveText('', { timeout: 30_000 });
+  } finally {
+    await context.close();
+    await server.close();
+  }
+});

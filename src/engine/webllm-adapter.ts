@@ -62,7 +62,6 @@ interface Pipeline {
   tokenizer: {
     encode(text: string): Int32Array;
     decode(ids: Int32Array): string;
-    idToToken(id: number): string;
   };
   params: unknown;
   kvCache: unknown;
@@ -211,11 +210,6 @@ export class WebLlmAdapter {
 
   encode(text: string): number[] {
     return text === '' ? [] : Array.from(this.#pipeline.tokenizer.encode(text));
-  }
-
-  /** Surface form of one token, as the vocabulary spells it. */
-  tokenSurface(id: number): string {
-    return this.#pipeline.tokenizer.idToToken(id);
   }
 
   /**

@@ -259,11 +259,6 @@ export class WebLlmEngine implements Engine {
     return this.#requireSession().adapter.readCounters();
   }
 
-  /** For tests: the GPU device in use, to lose it. */
-  get gpuDevice(): GPUDevice {
-    return this.#requireSession().adapter.gpuDevice;
-  }
-
   #requireSession(): Session {
     if (this.#session === null) {
       throw (

@@ -24,9 +24,14 @@ export type ErrorCode =
   | 'shard-missing'
   | 'shard-truncated'
   | 'shard-altered'
+  // A source to import.
+  | 'address-invalid'
+  | 'range-unsupported'
+  | 'source-changed'
   // Storage.
   | 'storage-quota'
   | 'storage-failed'
+  | 'model-busy'
   // A request.
   | 'request-invalid'
   | 'schema-invalid'

@@ -295,3 +295,135 @@ export interface Engine {
   /** Ends the engine; pending calls reject. */
   dispose(): Promise<void>;
 }
+
+/** A model in the weight store, as a person sees it. */
+export interface StoredModelInfo {
+  id: string;
+  name: string;
+  /** As its makers name it: `Q4_1`, `Q4_K_M`. */
+  quantization: string;
+  parameterCount: number;
+  /** Bytes of the weights. */
+  byteLength: number;
+  /** Tokens of context that the build is configured for, and the most the model was made for. */
+  contextLength: number;
+  maxContextLength: number;
+  /** KV cache per token of context. Null where a prebuilt library does not tell. */
+  kvBytesPerToken: number | null;
+  /** SPDX identifier, where the source tells. */
+  licence: string | null;
+  /** Where it came from: the name of the file or folder, and its address (null for local files). */
+  source: { name: string; url: string | null };
+  /** Unix milliseconds. */
+  storedAt: number;
+}
+
+/** An import or download that did not end: what is stored of it will be used when it is started again. */
+export interface PendingModelInfo {
+  id: string;
+  name: string;
+  source: { name: string; url: string | null };
+  /** Bytes of the source that need not be read again, of all that will be. */
+  doneBytes: number;
+  totalBytes: number;
+  /** Unix milliseconds. */
+  updatedAt: number;
+}
+
+/** What a person offers for import. */
+export type ImportSource =
+  /** A GGUF, all splits of one (`NAME-00001-of-00003.gguf`, …), or the files of an MLC-layout folder. */
+  | { kind: 'files'; files: readonly File[] }
+  /**
+   * `https:` address of a GGUF, of the first split of one, or of an MLC-layout folder (ending in `/`); or
+   * `hf:owner/repo[/path][@revision]` for the same on Hugging Face.
+   */
+  | { kind: 'address'; address: string };
+
+/** What is known of a source from its header alone. */
+export interface ImportPreview {
+  /** The name it will have in the weight store. */
+  id: string;
+  layout: 'gguf' | 'mlc';
+  name: string;
+  quantization: string;
+  parameterCount: number;
+  /** Bytes that will be read of the source, and that will be stored. */
+  sourceBytes: number;
+  storedBytes: number;
+  maxContextLength: number;
+  /** KV cache per token of context. */
+  kvBytesPerToken: number;
+  /** Chat template, as recognised: `mistral-v11`. */
+  template: string;
+  /** The sampling temperature it will be given. */
+  temperature: number;
+  licence: string | null;
+  source: { name: string; url: string | null };
+  /** Bytes of weights by tensor type: `Q4_K`, `Q6_K`, `F32`. */
+  formats: readonly { type: string; byteLength: number }[];
+  /** An interrupted import of this very source. */
+  resumes: PendingModelInfo | null;
+  /** A model of this id that is stored whole and would be replaced. */
+  replaces: StoredModelInfo | null;
+}
+
+export interface ImportModelOptions extends LoadCallOptions {
+  /** Tokens of context to configure. Default: the model's own, at most 8192. */
+  contextLength?: number;
+}
+
+/** Which files of a stored model are not what was stored. */
+export interface VerifyReport {
+  files: number;
+  byteLength: number;
+  /** Names of files that are missing or altered. */
+  damaged: readonly string[];
+}
+
+/** How much of a wanted amount a GPU grants. */
+export interface GpuMemoryProbe {
+  wantedBytes: number;
+  grantedBytes: number;
+}
+
+/** The weight store and what comes into it: what pages for importing and for storage talk to. */
+export interface ModelManager {
+  getAdapter(options?: CallOptions): Promise<AdapterReport | null>;
+
+  /**
+   * Reads the header of a source and refuses what cannot run, before any weights are read.
+   * @throws FormatError, TramontaneError `template-unsupported`, `tokenizer-*`, `architecture-unsupported`,
+   *   `download-failed`, `range-unsupported`, `address-invalid`
+   */
+  inspectSource(source: ImportSource, options?: CallOptions): Promise<ImportPreview>;
+
+  /**
+   * Imports a model into the weight store, going on where an interrupted import of the same source ended. Aborting
+   * keeps what is stored.
+   * @throws as {@link inspectSource}; `storage-quota`, `storage-failed`, `source-changed`, `model-busy` where another
+   *   tab writes the same model
+   */
+  importModel(source: ImportSource, options?: ImportModelOptions): Promise<StoredModelInfo>;
+
+  listStoredModels(): Promise<StoredModelInfo[]>;
+  listPendingModels(): Promise<PendingModelInfo[]>;
+
+  /** Reads a stored model and compares its files with the checksums recorded when they were stored. */
+  verifyModel(id: string, options?: LoadCallOptions): Promise<VerifyReport>;
+
+  /**
+   * A stored model as one file: an uncompressed tar of its folder, which any static host can serve when unpacked. Its
+   * bytes are read from the store when the blob is read.
+   */
+  exportModel(id: string): Promise<{ name: string; contents: Blob }>;
+
+  /** Deletes a model: whole, pending, or both. @throws TramontaneError `model-busy` */
+  deleteModel(id: string): Promise<void>;
+
+  /** Allocates GPU memory in steps up to `wantedBytes`, and frees it: limits tell what is allowed, not what is there. */
+  probeGpuMemory(wantedBytes: number, options?: CallOptions): Promise<GpuMemoryProbe>;
+
+  /** Ends the manager; pending calls reject. */
+  dispose(): Promise<void>;
+}

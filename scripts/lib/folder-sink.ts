@@ -1,7 +1,7 @@
 /** Folders as the target of an import. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ModelSink } from '../../src/engine/import-model.ts';
+import type { ModelSink } from '../../src/engine/import/import-model.ts';
 
 export interface FolderSink extends ModelSink {
   /** Puts what was written into place, replacing what is there. */

@@ -1,6 +1,6 @@
 /** Imports a GGUF into a folder, whole or not at all. */
 
-import { type ImportOptions, importGguf, type ModelManifest } from '../../src/engine/import-model.ts';
+import { type ImportOptions, importGguf, type ModelManifest } from '../../src/engine/import/import-model.ts';
 import type { ByteSource } from '../../src/formats/byte-source.ts';
 import { createFolderSink } from './folder-sink.ts';
 

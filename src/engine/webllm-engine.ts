@@ -50,7 +50,7 @@ import {
   type ModelDescriptionFiles,
   storedName,
 } from './fetch-model.ts';
-import { plainTemplate } from './model-config.ts';
+import { plainTemplate } from './import/model-config.ts';
 import { RequestQueue } from './request-queue.ts';
 import { scoreTokens } from './score.ts';
 import { heldBack } from './stop-strings.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { importGguf } from '../../src/engine/import-model.ts';
+import { importGguf } from '../../src/engine/import/import-model.ts';
 import { openSmolLm2 } from '../tools/smollm2.ts';
 import { readFixture } from '../tools/tokenizer-fixtures.ts';
 import { loadReferenceModel } from './load-reference.ts';

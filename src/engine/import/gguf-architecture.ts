@@ -2,7 +2,7 @@
  * From a GGUF header to the architecture and the tensors that make it up. Everything that could change what the model
  * computes is either understood or refused by name: unknown architectures, RoPE scaling, biases, experts.
  */
-import { FormatError } from '../base/errors.ts';
+import { FormatError } from '../../base/errors.ts';
 import {
   type Gguf,
   type GgufMetadata,
@@ -11,10 +11,10 @@ import {
   metadataInteger,
   metadataNumber,
   metadataString,
-} from '../formats/gguf/gguf.ts';
-import type { BlockFormat } from '../formats/quant/block-format.ts';
-import { BLOCK_FORMATS, SUPPORTED_TYPES } from '../formats/quant/formats.ts';
-import { type Architecture, BLOCK_COLUMNS } from '../models/model-description.ts';
+} from '../../formats/gguf/gguf.ts';
+import type { BlockFormat } from '../../formats/quant/block-format.ts';
+import { BLOCK_FORMATS, SUPPORTED_TYPES } from '../../formats/quant/formats.ts';
+import { type Architecture, BLOCK_COLUMNS } from '../../models/model-description.ts';
 import {
   EMBEDDING,
   FINAL_NORM,
@@ -23,7 +23,7 @@ import {
   type LayerVector,
   layerMatrixShape,
   layerTensorName,
-} from '../models/tensor-names.ts';
+} from '../../models/tensor-names.ts';
 
 /** Architectures whose GGUF has the tensors, the arithmetic and the row order of Llama. */
 const ARCHITECTURES = ['llama', 'mistral3'];

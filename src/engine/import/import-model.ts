@@ -2,24 +2,24 @@
  * Imports a GGUF: reads the header, refuses what cannot run, and only then streams the weights into shards. Blocks are
  * moved, never requantised. At most two shards and two slices of the source are in memory, however large the file.
  */
-import { TramontaneError } from '../base/errors.ts';
-import { float16ToNumber } from '../base/float16.ts';
-import { ProgressMeter } from '../base/progress-meter.ts';
-import type { ByteSource } from '../formats/byte-source.ts';
-import { type Gguf, metadataInteger, metadataNumber, metadataString } from '../formats/gguf/gguf.ts';
-import { parseGguf } from '../formats/gguf/parse-gguf.ts';
-import { toRotateHalfRows } from '../formats/gguf/rope-rows.ts';
-import { BLOCK_WEIGHTS, viewOf } from '../formats/quant/block-format.ts';
-import { buildTokenizerJson } from '../formats/tokenizer/build-tokenizer.ts';
+import { TramontaneError } from '../../base/errors.ts';
+import { float16ToNumber } from '../../base/float16.ts';
+import { ProgressMeter } from '../../base/progress-meter.ts';
+import type { ByteSource } from '../../formats/byte-source.ts';
+import { type Gguf, metadataInteger, metadataNumber, metadataString } from '../../formats/gguf/gguf.ts';
+import { parseGguf } from '../../formats/gguf/parse-gguf.ts';
+import { toRotateHalfRows } from '../../formats/gguf/rope-rows.ts';
+import { BLOCK_WEIGHTS, viewOf } from '../../formats/quant/block-format.ts';
+import { buildTokenizerJson } from '../../formats/tokenizer/build-tokenizer.ts';
 import {
   CONFIG_FILE,
   type ModelOrigin,
   parseModelFiles,
   TENSOR_CACHE_FILE,
   TOKENIZER_FILE,
-} from '../models/model-files.ts';
-import { recogniseTemplate } from '../models/recognise-template.ts';
-import type { Progress } from './api.ts';
+} from '../../models/model-files.ts';
+import { recogniseTemplate } from '../../models/recognise-template.ts';
+import type { Progress } from '../api.ts';
 import { readSourceModel } from './gguf-architecture.ts';
 import { type ImportPlan, type PlannedItem, type PlannedShard, planImport } from './import-plan.ts';
 import { createModelConfig, createTensorCache, type WrittenShard } from './model-config.ts';

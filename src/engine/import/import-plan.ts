@@ -3,8 +3,8 @@
  * Pure arithmetic on the header, so a plan is known before a byte of weights is read, and the same header and limits
  * always give the same plan.
  */
-import { BLOCK_WEIGHTS } from '../formats/quant/block-format.ts';
-import { type Matrix, type MatrixPart, partByteLength, type Vector } from '../models/model-description.ts';
+import { BLOCK_WEIGHTS } from '../../formats/quant/block-format.ts';
+import { type Matrix, type MatrixPart, partByteLength, type Vector } from '../../models/model-description.ts';
 import type { SourceMatrix, SourceModel, SourceVector } from './gguf-architecture.ts';
 
 export interface ImportLimits {

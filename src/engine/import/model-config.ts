@@ -3,9 +3,9 @@
  * additions under `tramontane`. WebLLM's conversation template is left empty, because we render prompts ourselves.
  */
 
-import type { ChatTemplate } from '../models/chat-template.ts';
-import type { Architecture } from '../models/model-description.ts';
-import { MODEL_FILES_VERSION, type ModelOrigin, TOKENIZER_FILE } from '../models/model-files.ts';
+import type { ChatTemplate } from '../../models/chat-template.ts';
+import type { Architecture } from '../../models/model-description.ts';
+import { MODEL_FILES_VERSION, type ModelOrigin, TOKENIZER_FILE } from '../../models/model-files.ts';
 import type { ImportPlan, TensorRecord } from './import-plan.ts';
 
 export interface ModelConfigFacts {

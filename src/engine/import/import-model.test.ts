@@ -2,21 +2,21 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { openJoinedFileSource } from '../../scripts/lib/file-source.ts';
-import { quantise, type TensorToWrite, writeGguf } from '../../tests/tools/gguf-writer.ts';
+import { openJoinedFileSource } from '../../../scripts/lib/file-source.ts';
+import { quantise, type TensorToWrite, writeGguf } from '../../../tests/tools/gguf-writer.ts';
 import {
   createTinyMistralGguf,
   TINY_MISTRAL_LIMITS,
   TINY_MISTRAL_SHAPE,
-} from '../../tests/tools/tiny-mistral.ts';
-import { float16ToNumber } from '../base/float16.ts';
-import { type ByteSource, memorySource } from '../formats/byte-source.ts';
-import type { GgufTensor, GgufValue } from '../formats/gguf/gguf.ts';
-import { parseGguf } from '../formats/gguf/parse-gguf.ts';
-import { BLOCK_FORMATS } from '../formats/quant/formats.ts';
-import type { Matrix, ModelDescription } from '../models/model-description.ts';
-import { parseModelFiles } from '../models/model-files.ts';
-import type { Progress } from './api.ts';
+} from '../../../tests/tools/tiny-mistral.ts';
+import { float16ToNumber } from '../../base/float16.ts';
+import { type ByteSource, memorySource } from '../../formats/byte-source.ts';
+import type { GgufTensor, GgufValue } from '../../formats/gguf/gguf.ts';
+import { parseGguf } from '../../formats/gguf/parse-gguf.ts';
+import { BLOCK_FORMATS } from '../../formats/quant/formats.ts';
+import type { Matrix, ModelDescription } from '../../models/model-description.ts';
+import { parseModelFiles } from '../../models/model-files.ts';
+import type { Progress } from '../api.ts';
 import { type ImportOptions, importGguf } from './import-model.ts';
 
 const MIB = 1 << 20;
@@ -551,7 +551,7 @@ describe('tiny-mistral', () => {
 });
 
 describe('SmolLM2-135M-Instruct', () => {
-  const folder = join(import.meta.dirname, '../../models/smollm2-135m-instruct');
+  const folder = join(import.meta.dirname, '../../../models/smollm2-135m-instruct');
   const { file } = JSON.parse(readFileSync(join(folder, 'source.json'), 'utf8'));
 
   test('every block of the public file survives, in files of at most 24 MiB', async () => {

@@ -57,6 +57,16 @@ test('a tied head is the embedding', () => {
   expect(tensors.head).toBe(tensors.embedding);
 });
 
+test('a model of another family is refused by name', () => {
+  const other = { ...structuredClone(config), model_type: 'mamba' };
+  expect(() => parseModelFiles(other, cache)).toThrow(
+    expect.objectContaining({
+      code: 'architecture-unsupported',
+      message: expect.stringContaining('"mamba"'),
+    }),
+  );
+});
+
 const QUERY = 'model.layers.0.self_attn.q_proj';
 const ours = (files: { cache: Json }) => files.cache.metadata.tramontane;
 

@@ -79,10 +79,12 @@ export interface ModelFiles {
 
 /**
  * Checks and joins the two files, given as parsed JSON.
- * @throws TramontaneError `config-invalid` naming file and field, what was found and what was expected
+ * @throws TramontaneError `config-invalid` naming file and field, what was found and what was expected;
+ *   `architecture-unsupported`
  */
 export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFiles {
   const fields = new FieldReader(config, CONFIG_FILE);
+  checkModelType(fields);
   const architecture = parseArchitecture(fields);
   const { vocabularySize } = architecture;
   if (fields.integer('vocab_size', 1) !== vocabularySize) {
@@ -131,6 +133,22 @@ export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFil
 /** A string, or null where the field is absent. */
 function optional(fields: FieldReader, field: string): string | null {
   return fields.has(field) ? fields.string(field) : null;
+}
+
+/** Values of `model_type` whose layers are those of {@link Architecture}. */
+const MODEL_TYPES: readonly string[] = ['llama', 'mistral'];
+
+function checkModelType(fields: FieldReader): void {
+  const found = fields.string('model_type');
+  if (MODEL_TYPES.includes(found)) return;
+  throw new TramontaneError(
+    'architecture-unsupported',
+    `${CONFIG_FILE}: model_type is "${found}"; supported: ${MODEL_TYPES.join(', ')}`,
+    {
+      nextStep: 'Choose a model of the Llama or Mistral family.',
+      data: { file: CONFIG_FILE, field: 'model_type', found },
+    },
+  );
 }
 
 function checkVersion(fields: FieldReader): void {

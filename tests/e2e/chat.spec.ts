@@ -166,6 +166,14 @@ const DAMAGE: { what: string; file: string; change: (contents: Buffer) => Buffer
     says: /model_config/,
   },
   {
+    what: 'an architecture that nobody knows',
+    file: 'mlc-chat-config.json',
+    change: editJson((value) => {
+      value.model_type = 'mamba';
+    }),
+    says: /model_type is "mamba"; supported: llama, mistral/,
+  },
+  {
     what: 'a tokenizer that is not JSON',
     file: 'tokenizer.json',
     change: () => Buffer.from('{'),
@@ -362,6 +370,34 @@ test('a message longer than the context: the page says so, and the next question
     await page.getByRole('button', { name: 'New chat' }).click();
     await ask(page, 'A short one.');
     await expect(answers(page).last()).not.toHaveText('', { timeout: 30_000 });
+  } finally {
+    await context.close();
+    await server.close();
+  }
+});
+
+test('a schema that the engine cannot compile: the JSON page says so, and the next one is answered', async ({
+  browser,
+}) => {
+  const server = await serve(tiny);
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    await page.goto(`${server.url}${PATH}json.html`);
+    await loadButton(page).click();
+    const run = page.getByRole('button', { name: 'Run' });
+    await page.getByRole('spinbutton', { name: 'At most tokens' }).fill('60');
+    const schema = page.getByRole('textbox', { name: 'Schema' });
+    // A regular expression to a browser, but not a regular language.
+    await schema.fill('{"type": "string", "pattern": "(a)\\\\1"}');
+    await expect(run).toBeEnabled({ timeout: 60_000 });
+    await run.click();
+    const alert = page.getByRole('alert');
+    await expect(alert).toContainText('schema', { timeout: 60_000 });
+    await schema.fill('{"enum": ["north", "south"]}');
+    await run.click();
+    await expect(page.getByText('Valid.', { exact: true })).toBeVisible({ timeout: 60_000 });
+    await expect(alert).toHaveCount(0);
   } finally {
     await context.close();
     await server.close();

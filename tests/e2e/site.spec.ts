@@ -5,7 +5,7 @@
 import { appendFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { type BrowserContext, expect, type Page, type TestInfo, test } from 'playwright/test';
+import { type Browser, type BrowserContext, expect, type Page, type TestInfo, test } from 'playwright/test';
 import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 
@@ -269,28 +269,21 @@ interface TraceEvent {
   tdur?: number;
 }
 
-test('no task of the page takes 50 ms while 200 tokens come each second', async ({ browser }, info) => {
-  await open('index.html', 'rate=200');
-  await load();
-  await page.evaluate(() => {
-    const tasks: number[] = [];
-    new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) tasks.push(duration);
-    }).observe({ type: 'longtask' });
-    Object.assign(globalThis, { longTasks: tasks });
-  });
+/** Streams 2,000 tokens at 200 a second. @returns the main thread's tasks, in milliseconds of processor time, and how
+ * many long tasks (50 ms or more by the clock) the browser reported meanwhile. */
+async function streamAndWatch(browser: Browser): Promise<{ taskMs: number[]; longTasks: number }> {
+  const countLongTasks = () =>
+    page.evaluate(() => (globalThis as unknown as { longTasks: number[] }).longTasks.length);
+  const before = await countLongTasks();
   await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline', 'toplevel'] });
   await ask('long 2000');
   await expect(answers().getByText(/2,000 tokens/)).toBeVisible({ timeout: 60_000 });
+  const longTasks = (await countLongTasks()) - before;
   const { traceEvents } = JSON.parse((await browser.stopTracing()).toString()) as {
     traceEvents: TraceEvent[];
   };
   const rate = await answers().locator('.statistics').textContent();
   expect(Number(/([\d.]+) tokens\/s/.exec(rate ?? '')?.[1])).toBeGreaterThan(150);
-
-  const longTasks = await page.evaluate(() => (globalThis as unknown as { longTasks: number[] }).longTasks);
-  // Other programs may take the processor away in the middle of a task, which is not the page's doing: what counts is
-  // the processor time. On an idle machine both lists are empty.
   const mainThreads = traceEvents
     .filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
     .map(({ pid, tid }) => `${pid} ${tid}`);
@@ -300,12 +293,33 @@ test('no task of the page takes 50 ms while 200 tokens come each second', async 
         ph === 'X' && /RunTask$/.test(name) && mainThreads.includes(`${pid} ${tid}`),
     )
     .map(({ tdur }) => (tdur ?? 0) / 1000);
-  expect(taskMs.length).toBeGreaterThan(1000);
-  const longest = Math.max(...taskMs);
-  const description = `longest task: ${longest.toFixed(1)} ms of processor time; long tasks by the clock: ${longTasks.length}`;
-  info.annotations.push({ type: 'measured', description });
-  console.log(`  ${description}`);
-  expect(longest).toBeLessThan(50);
+  return { taskMs, longTasks };
+}
+
+test('no task of the page takes 50 ms while 200 tokens come each second', async ({ browser }, info) => {
+  test.setTimeout(180_000);
+  await open('index.html', 'rate=200');
+  await load();
+  await page.evaluate(() => {
+    const tasks: number[] = [];
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) tasks.push(duration);
+    }).observe({ type: 'longtask' });
+    Object.assign(globalThis, { longTasks: tasks });
+  });
+  // Other programs may take the processor away in the middle of a task, which is not the page's doing: so one run of
+  // three has to be without.
+  for (let run = 1; ; run++) {
+    const { taskMs, longTasks } = await streamAndWatch(browser);
+    expect(taskMs.length).toBeGreaterThan(1000);
+    const longest = Math.max(...taskMs);
+    const description = `longest task: ${longest.toFixed(1)} ms of processor time; long tasks by the clock: ${longTasks}`;
+    info.annotations.push({ type: 'measured', description });
+    console.log(`  ${description}`);
+    if (longTasks === 0 && longest < 50) break;
+    expect(run, 'runs with a long task').toBeLessThan(3);
+    await page.getByRole('button', { name: 'New chat' }).click();
+  }
 });
 
 test.describe('JSON', () => {

@@ -308,8 +308,10 @@ export interface StoredModelInfo {
   /** Tokens of context that the build is configured for, and the most the model was made for. */
   contextLength: number;
   maxContextLength: number;
-  /** KV cache per token of context. Null where a prebuilt library does not tell. */
+  /** KV cache per token of context, of all layers together. Null where a prebuilt model's files do not tell. */
   kvBytesPerToken: number | null;
+  /** Each layer's keys, and its values, are one GPU binding: this bounds the context. Null as above. */
+  layerCount: number | null;
   /** SPDX identifier, where the source tells. */
   licence: string | null;
   /** Where it came from: the name of the file or folder, and its address (null for local files). */
@@ -337,8 +339,11 @@ export type ImportSource =
   /**
    * `https:` address of a GGUF, of the first split of one, or of an MLC-layout folder (ending in `/`); or
    * `hf:owner/repo[/path][@revision]` for the same on Hugging Face.
+   *
+   * `libraryUrl` (MLC-layout folders only): address of a prebuilt WebLLM model library, which is stored with the
+   * weights and runs them; for models that no library of ours can run. Absent: the library is generated at load.
    */
-  | { kind: 'address'; address: string };
+  | { kind: 'address'; address: string; libraryUrl?: string };
 
 /** What is known of a source from its header alone. */
 export interface ImportPreview {
@@ -352,9 +357,10 @@ export interface ImportPreview {
   sourceBytes: number;
   storedBytes: number;
   maxContextLength: number;
-  /** KV cache per token of context. */
-  kvBytesPerToken: number;
-  /** Chat template, as recognised: `mistral-v11`. */
+  /** As in {@link StoredModelInfo}. */
+  kvBytesPerToken: number | null;
+  layerCount: number | null;
+  /** Chat template, as recognised: `mistral-v11`; `webllm` for a prebuilt model that WebLLM renders by its own. */
   template: string;
   /** The sampling temperature it will be given. */
   temperature: number;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { describeModel, LEAST_CAPS, MIB, MISTRAL_SMALL } from '../../tests/tools/describe-model.ts';
+import { describeModel, MIB, MISTRAL_SMALL } from '../../tests/tools/describe-model.ts';
+import { planCaps } from '../../tests/tools/plan-caps.ts';
 import type { WeightFormat } from '../models/model-description.ts';
 import type { LibrarySpec, Step } from './library-spec.ts';
 import { lower } from './lower.ts';
@@ -13,7 +14,7 @@ function allSteps({ programs }: LibrarySpec): Step[] {
 
 describe('Mistral Small 3.2 at its true shapes', () => {
   test.each<WeightFormat>(['q4_0', 'q4_1', 'q4f16_1'])('%s keeps to the dispatch budget', (format) => {
-    const { dispatches, spec } = lower(describeModel(MISTRAL_SMALL, format), LEAST_CAPS, options);
+    const { dispatches, spec } = lower(describeModel(MISTRAL_SMALL, format), planCaps.least, options);
     expect(dispatches.perLayer).toBeLessThanOrEqual(7);
     const { applyBitmask, applyLogitBias, applyPenalty, softmax, sample } = spec.programs;
     // A token under a grammar, with a bias and penalties: everything that can run, runs.
@@ -30,8 +31,8 @@ describe('Mistral Small 3.2 at its true shapes', () => {
 
   test('the memory plan is what the shapes say', () => {
     const model = describeModel(MISTRAL_SMALL, 'q4_0');
-    const at8k = lower(model, LEAST_CAPS, options);
-    const at32k = lower(model, LEAST_CAPS, { ...options, contextLength: 32768 });
+    const at8k = lower(model, planCaps.least, options);
+    const at32k = lower(model, planCaps.least, { ...options, contextLength: 32768 });
     const mib = (bytes: number) => `${(bytes / MIB).toFixed(0)} MiB`;
     console.log(
       `Mistral Small 3.2, 4 bits: weights ${mib(at8k.weightBytes)}; KV cache ${mib(at8k.kvCacheBytes)} at 8k, ` +
@@ -49,7 +50,7 @@ describe('Mistral Small 3.2 at its true shapes', () => {
   });
 
   test('every dispatch binds at most 10 storage buffers, each declared once', () => {
-    const { spec } = lower(describeModel(MISTRAL_SMALL, 'q4_1'), LEAST_CAPS, options);
+    const { spec } = lower(describeModel(MISTRAL_SMALL, 'q4_1'), planCaps.least, options);
     for (const step of allSteps(spec)) {
       expect(step.buffers.length, step.kernel.name).toBeLessThanOrEqual(10);
       expect(step.buffers.length).toBe(step.kernel.bindings.length);
@@ -63,7 +64,7 @@ describe('Mistral Small 3.2 at its true shapes', () => {
   });
 
   test('kernels of one name have one source, and few are needed', () => {
-    const { spec } = lower(describeModel(MISTRAL_SMALL, 'q4_0'), LEAST_CAPS, options);
+    const { spec } = lower(describeModel(MISTRAL_SMALL, 'q4_0'), planCaps.least, options);
     const sources = new Map<string, string>();
     for (const { kernel } of allSteps(spec)) {
       expect(sources.get(kernel.name) ?? kernel.wgsl).toBe(kernel.wgsl);
@@ -74,15 +75,21 @@ describe('Mistral Small 3.2 at its true shapes', () => {
 });
 
 test('WGSL is ASCII: the linker and WebLLM take nothing else', () => {
-  const f16Caps = { ...LEAST_CAPS, shaderF16: true, subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 8 };
-  for (const caps of [LEAST_CAPS, f16Caps]) {
+  const f16Caps = {
+    ...planCaps.least,
+    shaderF16: true,
+    subgroups: true,
+    subgroupMinSize: 8,
+    subgroupMaxSize: 8,
+  };
+  for (const caps of [planCaps.least, f16Caps]) {
     const { spec } = lower(describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q4_0'), caps, options);
     for (const { kernel } of allSteps(spec)) expect(kernel.wgsl).not.toMatch(/[^\n -~]/);
   }
 });
 
 test('without shader-f16 and subgroups no kernel enables them', () => {
-  const { spec } = lower(describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q8_0'), LEAST_CAPS, options);
+  const { spec } = lower(describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q8_0'), planCaps.least, options);
   for (const { kernel } of allSteps(spec)) {
     const code = kernel.wgsl.replace(/\/\/.*/g, '');
     expect(code).not.toMatch(/enable|\bf16\b|subgroup/);
@@ -96,14 +103,14 @@ test.each([
   [{ prefillChunkLength: 0 }],
 ])('%j is refused', (wrong) => {
   const model = describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q4_0');
-  expect(() => lower(model, LEAST_CAPS, { ...options, ...wrong })).toThrow(
+  expect(() => lower(model, planCaps.least, { ...options, ...wrong })).toThrow(
     expect.objectContaining({ code: 'config-invalid' }),
   );
 });
 
 test('a context too long for one binding is refused with numbers', () => {
   const model = describeModel({ ...MISTRAL_SMALL, layerCount: 1 }, 'q4_0');
-  expect(() => lower(model, LEAST_CAPS, { ...options, contextLength: 131072 })).toThrow(
+  expect(() => lower(model, planCaps.least, { ...options, contextLength: 131072 })).toThrow(
     expect.objectContaining({ code: 'adapter-limits' }),
   );
 });

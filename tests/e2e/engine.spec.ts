@@ -13,7 +13,7 @@ import type { ChatChunk, ChatRequest, LoadOptions } from '../../src/engine/api.t
 import { link } from '../../src/modellib/link.ts';
 import { lower } from '../../src/modellib/lower.ts';
 import { parseModelFiles } from '../../src/models/model-files.ts';
-import { LEAST_CAPS } from '../tools/describe-model.ts';
+import { planCaps } from '../tools/plan-caps.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 
 const SMOLLM2 = join(ROOT, 'public/models/smollm2-135m-instruct');
@@ -67,7 +67,7 @@ async function saveLibrary(model: string): Promise<string> {
     await json('mlc-chat-config.json'),
     await json('tensor-cache.json'),
   );
-  const caps = { ...LEAST_CAPS, subgroups: true, subgroupMinSize: 4, subgroupMaxSize: 4, isSoftware: true };
+  const caps = { ...planCaps.software, isSoftware: true };
   const { spec } = lower(description, caps, { contextLength: chat.contextLength, prefillChunkLength: 64 });
   const folder = await mkdtemp(join(tmpdir(), 'tramontane-library-'));
   await writeFile(join(folder, 'tiny-mistral.wasm'), link(spec));

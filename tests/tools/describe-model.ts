@@ -83,15 +83,3 @@ export function describeModel(
     stopTokenIds: [2],
   };
 }
-
-/** The least device that WebLLM takes: no f16, no subgroups, 128 MiB bindings, 256 invocations. */
-export const LEAST_CAPS = {
-  shaderF16: false,
-  subgroups: false,
-  subgroupMinSize: 0,
-  subgroupMaxSize: 0,
-  maxInvocationsPerWorkgroup: 256,
-  maxWorkgroupStorageBytes: 32 * 1024,
-  maxStorageBindingBytes: 128 * MIB,
-  maxStorageBuffersPerStage: 10,
-};

@@ -1,19 +1,11 @@
 import { expect, test } from 'vitest';
 import { attentionArchitecture } from '../../../../tests/tools/attention-case.ts';
+import { planCaps } from '../../../../tests/tools/plan-caps.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { evaluateDim, planned } from '../../library-spec.ts';
 import { decodeAttentionPartialBytes, planDecodeAttention } from './attention-decode.plan.ts';
 
-const caps: GpuCaps = {
-  shaderF16: false,
-  subgroups: false,
-  subgroupMinSize: 0,
-  subgroupMaxSize: 0,
-  maxInvocationsPerWorkgroup: 256,
-  maxWorkgroupStorageBytes: 32768,
-  maxStorageBindingBytes: 128 * 2 ** 20,
-  maxStorageBuffersPerStage: 10,
-};
+const caps = planCaps.least;
 const mistral = attentionArchitecture({ headCount: 32, kvHeadCount: 8, headDim: 128 });
 const plan = (change: Partial<GpuCaps> = {}, architecture = mistral) =>
   planDecodeAttention(

@@ -1,43 +1,23 @@
 import { describe, expect, test } from 'vitest';
+import { MISTRAL_SMALL } from '../../../../tests/tools/describe-model.ts';
+import { planCaps } from '../../../../tests/tools/plan-caps.ts';
 import { evaluateDim, planned } from '../../library-spec.ts';
 import { keyCacheIndex, kvCacheByteLength, PAGE_POSITIONS, valueCacheIndex } from './kv-cache.ts';
 import { planRopeKv, ropeTable } from './rope-kv.plan.ts';
 
-const caps = {
-  shaderF16: false,
-  subgroups: false,
-  subgroupMinSize: 0,
-  subgroupMaxSize: 0,
-  maxInvocationsPerWorkgroup: 256,
-  maxWorkgroupStorageBytes: 32768,
-  maxStorageBindingBytes: 128 * 2 ** 20,
-  maxStorageBuffersPerStage: 10,
-};
-const mistral = {
-  hiddenSize: 5120,
-  layerCount: 40,
-  headCount: 32,
-  kvHeadCount: 8,
-  headDim: 128,
-  intermediateSize: 32768,
-  vocabularySize: 131072,
-  rmsNormEpsilon: 1e-5,
-  ropeTheta: 1e9,
-  tiedEmbeddings: false,
-  maxContextLength: 131072,
-};
+const caps = planCaps.least;
 const operands = {
   qkv: planned('qkv'),
   ropeTable: planned('rope'),
   keyCache: planned('k'),
   valueCache: planned('v'),
-  architecture: mistral,
+  architecture: MISTRAL_SMALL,
   contextLength: 32768,
 };
 
 describe('rope table', () => {
-  const { headDim, ropeTheta } = mistral;
-  const table = new Float32Array(ropeTable(mistral, 131072).buffer);
+  const { headDim, ropeTheta } = MISTRAL_SMALL;
+  const table = new Float32Array(ropeTable(MISTRAL_SMALL, 131072).buffer);
 
   test('is small', () => expect(table.byteLength).toBe((256 + 512) * 128 * 4));
 
@@ -71,7 +51,7 @@ describe('KV cache layout', () => {
   });
 
   test('holds Mistral Small at 32k within a 128 MiB binding', () => {
-    expect(kvCacheByteLength(mistral, 32768)).toEqual({ key: 64 * 2 ** 20, value: 64 * 2 ** 20 });
+    expect(kvCacheByteLength(MISTRAL_SMALL, 32768)).toEqual({ key: 64 * 2 ** 20, value: 64 * 2 ** 20 });
   });
 });
 
@@ -89,7 +69,7 @@ describe('planRopeKv', () => {
     ['a head width of 512', { headDim: 512 }, 'architecture-unsupported'],
     ['heads that do not divide', { kvHeadCount: 5 }, 'architecture-unsupported'],
   ])('refuses %s', (_, change, code) => {
-    expect(() => planRopeKv({ ...operands, architecture: { ...mistral, ...change } }, caps)).toThrow(
+    expect(() => planRopeKv({ ...operands, architecture: { ...MISTRAL_SMALL, ...change } }, caps)).toThrow(
       expect.objectContaining({ code }),
     );
   });

@@ -1,22 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { chiSquareLimit, expectDistribution } from '../../../../tests/tools/chi-square.ts';
+import { planCaps } from '../../../../tests/tools/plan-caps.ts';
 import { createRandom } from '../../../../tests/tools/random.ts';
-import type { GpuCaps } from '../../gpu-caps.ts';
 import { planned } from '../../library-spec.ts';
 import { idRanges } from './logit-edits.wgsl.ts';
 import { encodeSamplingExtras, planApplyBitmask, planSample, softmaxPartialBytes } from './sampling.plan.ts';
 import { distributionReference, MASKED, sampleReference, softmaxReference } from './sampling.reference.ts';
 
-const caps: GpuCaps = {
-  shaderF16: false,
-  subgroups: false,
-  subgroupMinSize: 0,
-  subgroupMaxSize: 0,
-  maxInvocationsPerWorkgroup: 256,
-  maxWorkgroupStorageBytes: 32768,
-  maxStorageBindingBytes: 128 * 2 ** 20,
-  maxStorageBuffersPerStage: 10,
-};
+const caps = planCaps.least;
 
 describe('encodeSamplingExtras', () => {
   const decode = (bias: Record<string, number>, vocabularySize: number) => {

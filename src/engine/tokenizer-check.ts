@@ -3,6 +3,7 @@
  * So the parts that it relies on are checked first.
  */
 import { errorMessage, TramontaneError } from '../base/errors.ts';
+import { shown } from '../base/shown.ts';
 
 /** @throws TramontaneError `tokenizer-invalid` naming the field */
 export function checkTokenizer(text: string): void {
@@ -19,7 +20,7 @@ export function checkTokenizer(text: string): void {
   const { model, added_tokens: added } = tokenizer ?? {};
   if (typeof model !== 'object' || model === null) throw invalid('model', 'is missing');
   if (model.type !== undefined && model.type !== 'BPE') {
-    throw invalid('model.type', `is ${JSON.stringify(model.type)}; only BPE is supported`);
+    throw invalid('model.type', `is ${shown(model.type)}; only BPE is supported`);
   }
   if (typeof model.vocab !== 'object' || model.vocab === null || Array.isArray(model.vocab)) {
     throw invalid('model.vocab', 'is not an object of token ids');
@@ -28,8 +29,7 @@ export function checkTokenizer(text: string): void {
   if (added !== undefined && !Array.isArray(added)) throw invalid('added_tokens', 'is not a list');
   const ids = new Set<number>();
   for (const [token, id] of Object.entries(model.vocab)) {
-    if (!Number.isInteger(id))
-      throw invalid(`model.vocab[${JSON.stringify(token)}]`, 'is not a whole number');
+    if (!Number.isInteger(id)) throw invalid(`model.vocab[${shown(token)}]`, 'is not a whole number');
     ids.add(id as number);
   }
   for (const [i, token] of (added ?? []).entries()) {

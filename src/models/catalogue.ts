@@ -3,6 +3,7 @@
  * what a person downloads: a missing or odd field is an error that names it, never a default.
  */
 import { errorMessage, TramontaneError } from '../base/errors.ts';
+import { shown } from '../base/shown.ts';
 
 /** One model as a person chooses it. Structurally the engine's `ModelCard`, which this room may not import. */
 export interface CatalogueModel {
@@ -31,9 +32,7 @@ function invalid(found: string, field: string): TramontaneError {
 }
 
 function describe(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  return value === undefined ? 'nothing' : shown(value);
 }
 
 function readText(record: Record<string, unknown>, field: string, path: string): string {

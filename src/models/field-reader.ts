@@ -1,5 +1,6 @@
 /** Reads fields of parsed JSON that nobody has vouched for. Each failure names file, field, finding and expectation. */
 import { TramontaneError } from '../base/errors.ts';
+import { clip, shown } from '../base/shown.ts';
 
 export class FieldReader {
   readonly #value: Readonly<Record<string, unknown>>;
@@ -104,14 +105,12 @@ export class FieldReader {
   }
 }
 
-const MAX_SHOWN = 80;
-
-function configInvalid(file: string, field: string, found: unknown, expected: string): TramontaneError {
-  const json = found === undefined ? 'missing' : (JSON.stringify(found) ?? String(found));
-  const shown = json.length > MAX_SHOWN ? `${json.slice(0, MAX_SHOWN)}…` : json;
+function configInvalid(file: string, path: string, value: unknown, expected: string): TramontaneError {
+  const found = value === undefined ? 'missing' : shown(value);
+  const field = clip(path);
   const where = field === '' ? file : `${file}: ${field}`;
-  return new TramontaneError('config-invalid', `${where} is ${shown}, expected ${expected}`, {
+  return new TramontaneError('config-invalid', `${where} is ${found}, expected ${clip(expected, 200)}`, {
     nextStep: 'Import the model again.',
-    data: { file, field, found: shown, expected },
+    data: { file, field, found, expected },
   });
 }

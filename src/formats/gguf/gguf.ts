@@ -2,7 +2,7 @@
  * What a GGUF file says of itself: typed metadata and a table of tensors. Types and accessors only; `parse-gguf.ts`
  * reads them from bytes. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
-import { FormatError } from '../../base/errors.ts';
+import { FormatError, TramontaneError } from '../../base/errors.ts';
 import type { GgmlType } from './ggml-types.ts';
 
 export type GgufIntegerType = 'uint8' | 'int8' | 'uint16' | 'int16' | 'uint32' | 'int32' | 'uint64' | 'int64';
@@ -49,6 +49,27 @@ export interface Gguf {
   /** Where tensor data begin, from the start of the file. */
   readonly dataOffsetBytes: number;
   readonly alignmentBytes: number;
+  /**
+   * Where in the file each metadata value and each tensor's entry begins, by metadata key or tensor name: for errors
+   * that are found after parsing ({@link locateErrors}).
+   */
+  readonly offsets: ReadonlyMap<string, number>;
+}
+
+/**
+ * Runs `read`, which looks at what the header says; an error of ours that names a key or tensor, but not where in the
+ * file that is, gets its `data.offset`.
+ */
+export function locateErrors<T>(gguf: Pick<Gguf, 'offsets'>, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof TramontaneError && typeof error.data.offset !== 'number') {
+      const offset = gguf.offsets.get(String(error.data.field));
+      if (offset !== undefined) Object.assign(error, { data: { ...error.data, offset } });
+    }
+    throw error;
+  }
 }
 
 function typeName(value: GgufValue): string {

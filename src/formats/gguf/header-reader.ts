@@ -6,12 +6,14 @@
  * once per value.
  */
 import { FormatError } from '../../base/errors.ts';
-import type { ByteSource } from '../byte-source.ts';
+import { clip } from '../../base/shown.ts';
+import { type ByteSource, shortRead } from '../byte-source.ts';
 
 const WINDOW_BYTES = 1 << 20;
 
 export class HeaderReader {
   readonly #source: ByteSource;
+  readonly #limitBytes: number;
   readonly #signal: AbortSignal | undefined;
   #window = new Uint8Array(0);
   #view = new DataView(this.#window.buffer);
@@ -19,8 +21,10 @@ export class HeaderReader {
   #cursor = 0;
   readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-  constructor(source: ByteSource, signal?: AbortSignal) {
+  /** `limitBytes`: where the header must have ended, from the start of the source. */
+  constructor(source: ByteSource, limitBytes: number, signal?: AbortSignal) {
     this.#source = source;
+    this.#limitBytes = limitBytes;
     this.#signal = signal;
   }
 
@@ -41,22 +45,28 @@ export class HeaderReader {
 
   /**
    * Brings the next `length` bytes into the window.
-   * @throws FormatError naming `field` where the source ends before; `signal.reason` when aborted.
+   * @throws FormatError naming `field` where the source or the limit ends before; `signal.reason` when aborted.
    */
   async fill(length: number, field: string): Promise<void> {
     const { offset, remaining } = this;
     if (length > remaining) {
       throw new FormatError(
-        `The file ends at byte ${this.#source.byteLength}, inside ${field}: ${length} bytes expected at offset ${offset}, ${remaining} found`,
+        `The file ends at byte ${this.#source.byteLength}, inside ${clip(field)}: ${length} bytes expected at offset ${offset}, ${remaining} found`,
         { field, offset },
         { nextStep: 'The file is incomplete: download it again.' },
       );
     }
-    const bytes = await this.#source.read(
-      offset,
-      Math.min(remaining, Math.max(length, WINDOW_BYTES)),
-      this.#signal,
-    );
+    const allowed = this.#limitBytes - offset;
+    if (length > allowed) {
+      throw new FormatError(
+        `The header is larger than ${this.#limitBytes} bytes, the most that is supported, inside ${clip(field)}`,
+        { field, offset },
+        { code: 'format-unsupported' },
+      );
+    }
+    const windowBytes = Math.min(remaining, allowed, Math.max(length, WINDOW_BYTES));
+    const bytes = await this.#source.read(offset, windowBytes, this.#signal);
+    if (bytes.byteLength !== windowBytes) throw shortRead(offset, windowBytes, bytes.byteLength);
     this.#window = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#windowOffset = offset;
@@ -110,7 +120,7 @@ export class HeaderReader {
       return this.#decoder.decode(this.#window.subarray(start, start + length));
     } catch (cause) {
       throw new FormatError(
-        `${field} is not valid UTF-8`,
+        `${clip(field)} is not valid UTF-8`,
         { field, offset: this.#windowOffset + start },
         { cause },
       );

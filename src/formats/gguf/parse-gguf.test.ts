@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { type GgufToWrite, type TensorToWrite, writeGguf } from '../../../tests/tools/gguf-writer.ts';
 import { createRandom } from '../../../tests/tools/random.ts';
-import { isTramontaneError } from '../../base/errors.ts';
+import { FormatError, isTramontaneError } from '../../base/errors.ts';
 import { type ByteSource, memorySource } from '../byte-source.ts';
 import type { GgufValue } from './gguf.ts';
-import { metadataInteger, metadataNumbers, metadataString, metadataStrings } from './gguf.ts';
+import { locateErrors, metadataInteger, metadataNumbers, metadataString, metadataStrings } from './gguf.ts';
 import { parseGguf } from './parse-gguf.ts';
 
 const METADATA: [string, GgufValue][] = [
@@ -104,11 +104,78 @@ describe('bad files', () => {
   test('cut at any byte, a file is refused', async () => {
     const bytes = good();
     for (let length = 0; length < bytes.byteLength; length++) {
-      await expect(parse(bytes.subarray(0, length)), `cut at ${length}`).rejects.toMatchObject({
-        name: 'FormatError',
-        code: 'format-invalid',
-      });
+      const error = await parse(bytes.subarray(0, length)).then(
+        () => expect.unreachable(`cut at ${length}`),
+        (reason) => reason,
+      );
+      expect(error).toMatchObject({ name: 'FormatError', code: 'format-invalid' });
+      expect(error.data.field).not.toBe('');
+      expect(error.data.offset).toBeGreaterThanOrEqual(0);
+      expect(error.data.offset).toBeLessThanOrEqual(length);
     }
+  });
+
+  test('a count is refused before anything is allocated for it', async () => {
+    const value = Array.from({ length: 8 }, () => '');
+    const bytes = good({ metadata: [['k', { type: 'array', elementType: 'string', value }]], tensors: [] });
+    // 4 MiB of strings take 32 MiB at least; the file has 109 bytes.
+    const spoilt = spoil(bytes, 'k\t\0\0\0\b\0\0\0', 0, 0, 0, 64, 0, 0, 0, 0, 0);
+    await expect(parse(spoilt)).rejects.toMatchObject({
+      message: expect.stringContaining('takes at least 33554432 bytes; 64 are left'),
+      data: { field: 'array length of k', offset: 24 + 9 + 8 },
+    });
+  });
+
+  test('a header beyond all limits is refused after the first 64 MiB of it', async () => {
+    // 4096 strings of 4 MiB, 16 GiB in all, made while they are read.
+    const entryBytes = 8 + 4 + 4 + 8 + (4 << 20);
+    const startBytes = 24;
+    let bytesRead = 0;
+    const source: ByteSource = {
+      byteLength: startBytes + 4096 * entryBytes,
+      async read(offset, length) {
+        bytesRead += length;
+        const bytes = new Uint8Array(length);
+        const put = (at: number, part: Uint8Array) => {
+          const skip = Math.max(0, offset - at);
+          const room = offset + length - Math.max(at, offset);
+          if (skip < part.byteLength && room > 0) {
+            bytes.set(part.subarray(skip, skip + room), Math.max(at, offset) - offset);
+          }
+        };
+        put(0, Uint8Array.from([71, 71, 85, 70, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16]));
+        const first = Math.max(0, Math.floor((offset - startBytes) / entryBytes));
+        for (let entry = first; startBytes + entry * entryBytes < offset + length; entry++) {
+          const key = [4, 0, 0, 0, 0, 0, 0, 0, ...new TextEncoder().encode(String(1000 + entry))];
+          const value = [8, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0];
+          put(startBytes + entry * entryBytes, Uint8Array.from([...key, ...value]));
+        }
+        return bytes;
+      },
+    };
+    await expect(parseGguf(source)).rejects.toMatchObject({
+      code: 'format-unsupported',
+      message: expect.stringContaining('The header is larger than 67108864 bytes'),
+      data: { field: '1015' },
+    });
+    expect(bytesRead).toBeLessThan(96 << 20);
+  });
+
+  test('arrays are limited all together', async () => {
+    const value = new Array<number>(1 << 20).fill(0);
+    const bytes = good({
+      metadata: [0, 1, 2, 3, 4].map((key) => [String(key), { type: 'array', elementType: 'uint8', value }]),
+    });
+    await expect(parse(bytes)).rejects.toMatchObject({ data: { field: 'array length of 4' } });
+  });
+
+  test('a source that gives less than it was asked for is reported', async () => {
+    const bytes = good();
+    const source: ByteSource = {
+      byteLength: bytes.byteLength,
+      read: async (offset, length) => bytes.slice(offset, offset + length - 1),
+    };
+    await expect(parseGguf(source)).rejects.toMatchObject({ name: 'FormatError', data: { field: 'range' } });
   });
 
   const cases: Record<string, { bytes: Uint8Array; field: string; code?: string }> = {
@@ -162,6 +229,11 @@ describe('bad files', () => {
       bytes: spoil(good(), '\u0001\0\0\0\0\0\0\0y', 24, 224, 255, 255, 255, 255, 255, 255, 255),
       field: 'offset of tensor y',
     },
+    'a key without a name': {
+      bytes: good({ metadata: [['', { type: 'uint8', value: 1 }]] }),
+      field: 'metadata key 0',
+    },
+    'a tensor without a name': { bytes: good({ tensors: [tensor('', [3])] }), field: 'name of tensor 0' },
     overlap: { bytes: spoil(good(), '\u0001\0\0\0\0\0\0\0y', 24, 0), field: 'offset of tensor y' },
     'tensor twice': {
       bytes: good({ tensors: [tensor('x', [3]), tensor('x', [3])] }),
@@ -178,6 +250,39 @@ describe('bad files', () => {
   };
   test.each(Object.entries(cases))('%s', async (_, { bytes, field, code = 'format-invalid' }) => {
     await expect(parse(bytes)).rejects.toMatchObject({ name: 'FormatError', code, data: { field } });
+  });
+
+  test('a name of 60,000 characters does not make a message of that length', async () => {
+    const key = 'k'.repeat(60_000);
+    const bytes = good({ metadata: [[key, { type: 'bool', value: true }]], tensors: [] });
+    const spoilt = spoil(bytes, `${key}\u0007\0\0\0`, 0, 2);
+    const error = await parse(spoilt).catch((reason) => reason);
+    expect(error.message.length).toBeLessThan(200);
+    expect(error.data).toEqual({ field: key, offset: spoilt.byteLength - 1 });
+  });
+
+  test('errors found after parsing get the offset of the field they name', async () => {
+    const bytes = good();
+    const gguf = await parse(bytes);
+    const failing = (field: string) => () =>
+      locateErrors(gguf, () => {
+        throw new FormatError('wrong', { field });
+      });
+    expect(failing('a.f32')).toThrow(
+      expect.objectContaining({ data: { field: 'a.f32', offset: Buffer.from(bytes).indexOf('a.f32') + 5 } }),
+    );
+    expect(failing('y')).toThrow(
+      expect.objectContaining({
+        data: { field: 'y', offset: Buffer.from(bytes).indexOf('\u0001\0\0\0\0\0\0\0y') },
+      }),
+    );
+    expect(failing('absent')).toThrow(expect.objectContaining({ data: { field: 'absent', offset: null } }));
+    const other = new Error('another');
+    expect(() =>
+      locateErrors(gguf, () => {
+        throw other;
+      }),
+    ).toThrow(other);
   });
 
   test('changed bytes give a file or a FormatError, nothing else', async () => {

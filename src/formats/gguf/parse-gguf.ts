@@ -4,6 +4,7 @@
  * Tensor data are not touched.
  */
 import { FormatError } from '../../base/errors.ts';
+import { clip, shown } from '../../base/shown.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GGML_TYPES, ggmlByteLength, ggmlTypeById } from './ggml-types.ts';
 import type { Gguf, GgufArray, GgufMetadata, GgufScalarType, GgufTensor, GgufValue } from './gguf.ts';
@@ -11,16 +12,19 @@ import { HeaderReader } from './header-reader.ts';
 
 const MAGIC = 0x46554747; // "GGUF"
 
+/** A header is held in memory; Mistral's comes to 8 MB, the largest known to about 20. */
+const MAX_HEADER_BYTES = 64 << 20;
 /** Real files have 20 to 60 keys. */
 const MAX_METADATA_KEYS = 4096;
 /** The specification's limit on keys. */
 const MAX_KEY_BYTES = 65_535;
 /** The largest strings are chat templates, below 100 kB, and licence texts. */
 const MAX_STRING_BYTES = 4 << 20;
-/** The largest arrays are merges: 269,443 for Mistral's tokenizer, about half a million for the largest known. */
+/**
+ * Of all arrays together, as an element of a byte in the file takes eight in memory. Mistral's tokenizer has 131,072
+ * tokens with as many types, and 269,443 merges; the largest known come to 1.3 million.
+ */
 const MAX_ARRAY_ELEMENTS = 4 << 20;
-/** Metadata are held in memory; Mistral's come to 8 MB. */
-const MAX_METADATA_BYTES = 256 << 20;
 /** Mistral Small has 363 tensors, mixtures of experts some thousands. */
 const MAX_TENSORS = 65_536;
 /** GGML's own limit is 64; be generous. */
@@ -47,50 +51,32 @@ const VALUE_TYPES: readonly (readonly [name: GgufScalarType | 'array', minBytes:
   ['float64', 8],
 ];
 
+/** A value where its bytes are at hand, else a promise of it: loops over hundreds of thousands await only then. */
+type Soon<T> = T | Promise<T>;
+
 /**
  * Parses the header: metadata and tensor table.
- * @throws FormatError `format-invalid` with the offset and field at fault, or `format-unsupported` for another version
- *   or an unknown tensor type; `signal.reason` when aborted.
+ * @throws FormatError `format-invalid` with the offset and field at fault, or `format-unsupported` for another version,
+ *   an unknown tensor type, or a header beyond all limits; `signal.reason` when aborted.
  */
 export async function parseGguf(source: ByteSource, signal?: AbortSignal): Promise<Gguf> {
-  const reader = new HeaderReader(source, signal);
+  const reader = new HeaderReader(source, MAX_HEADER_BYTES, signal);
   const version = await readPreamble(reader);
   const tensorCount = await readCount(reader, 'tensor count', MAX_TENSORS, 24);
   const keyCount = await readCount(reader, 'metadata count', MAX_METADATA_KEYS, 13);
-
-  const metadata = new Map<string, GgufValue>();
-  const metadataStart = reader.offset;
-  for (let index = 0; index < keyCount; index++) {
-    const offset = reader.offset;
-    const key = await readString(reader, `metadata key ${index}`, MAX_KEY_BYTES);
-    if (metadata.has(key)) {
-      throw new FormatError(`GGUF metadata key "${key}" occurs twice`, { field: key, offset });
-    }
-    metadata.set(key, await readValue(reader, key, metadataStart + MAX_METADATA_BYTES));
-  }
-
-  const alignmentBytes = readAlignment(metadata);
-  const entries: (TensorEntry & { entryOffset: number })[] = [];
-  const names = new Set<string>();
-  for (let index = 0; index < tensorCount; index++) {
-    const entryOffset = reader.offset;
-    const entry = await readTensorEntry(reader, index);
-    if (names.has(entry.name)) {
-      throw new FormatError(`GGUF tensor "${entry.name}" occurs twice`, {
-        field: `tensor ${entry.name}`,
-        offset: entryOffset,
-      });
-    }
-    names.add(entry.name);
-    entries.push({ ...entry, entryOffset });
-  }
+  const offsets = new Map<string, number>();
+  const metadata = await readMetadata(reader, keyCount, offsets);
+  const alignmentBytes = readAlignment(metadata, offsets);
+  const entries = await readTensorTable(reader, tensorCount);
 
   const dataOffsetBytes = Math.ceil(reader.offset / alignmentBytes) * alignmentBytes;
-  const tensors = entries.map((entry) =>
-    placeTensor(entry, entry.entryOffset, dataOffsetBytes, alignmentBytes, source.byteLength),
+  const placed = entries.map((entry) =>
+    placeTensor(entry, dataOffsetBytes, alignmentBytes, source.byteLength),
   );
-  checkOverlaps(tensors);
-  return { version, metadata, tensors, dataOffsetBytes, alignmentBytes };
+  checkOverlaps(placed);
+  for (const { name, entryOffset } of entries) if (!offsets.has(name)) offsets.set(name, entryOffset);
+  const tensors = placed.map(({ tensor }) => tensor);
+  return { version, metadata, tensors, dataOffsetBytes, alignmentBytes, offsets };
 }
 
 async function readPreamble(reader: HeaderReader): Promise<2 | 3> {
@@ -115,23 +101,41 @@ async function readPreamble(reader: HeaderReader): Promise<2 | 3> {
   );
 }
 
-/** A 64-bit count, limited by `max` and by what the rest of the file can hold. */
-async function readCount(
+async function readMetadata(
   reader: HeaderReader,
-  field: string,
-  max: number,
-  minBytesEach: number,
-): Promise<number> {
-  if (!reader.has(8)) await reader.fill(8, field);
+  keyCount: number,
+  offsets: Map<string, number>,
+): Promise<GgufMetadata> {
+  const metadata = new Map<string, GgufValue>();
+  let elements = 0;
+  for (let index = 0; index < keyCount; index++) {
+    const { offset } = reader;
+    const key = await readName(reader, `metadata key ${index}`, MAX_KEY_BYTES);
+    if (metadata.has(key)) {
+      throw new FormatError(`GGUF metadata key ${shown(key)} occurs twice`, { field: key, offset });
+    }
+    offsets.set(key, reader.offset);
+    const value = await readValue(reader, key, MAX_ARRAY_ELEMENTS - elements);
+    if (value.type === 'array') elements += value.value.length;
+    metadata.set(key, value);
+  }
+  return metadata;
+}
+
+/** A 64-bit count, limited by `max` and by what the rest of the file can hold. */
+function readCount(reader: HeaderReader, field: string, max: number, minBytesEach: number): Soon<number> {
+  if (!reader.has(8)) {
+    return reader.fill(8, field).then(() => readCount(reader, field, max, minBytesEach));
+  }
   const { offset } = reader;
   const count = reader.readU64Le();
   if (count > BigInt(max)) {
-    throw new FormatError(`GGUF ${field} is ${count}, at most ${max} is supported`, { field, offset });
+    throw new FormatError(`GGUF ${clip(field)} is ${count}, at most ${max} is supported`, { field, offset });
   }
   const needed = Number(count) * minBytesEach;
   if (needed > reader.remaining) {
     throw new FormatError(
-      `GGUF ${field} is ${count}, which takes at least ${needed} bytes; ${reader.remaining} are left in the file`,
+      `GGUF ${clip(field)} is ${count}, which takes at least ${needed} bytes; ${reader.remaining} are left in the file`,
       { field, offset },
       { nextStep: 'The file is incomplete: download it again.' },
     );
@@ -139,10 +143,23 @@ async function readCount(
   return Number(count);
 }
 
-async function readString(reader: HeaderReader, field: string, maxBytes: number): Promise<string> {
-  const length = await readCount(reader, `length of ${field}`, maxBytes, 1);
-  if (!reader.has(length)) await reader.fill(length, field);
+function readString(reader: HeaderReader, field: string, maxBytes: number): Soon<string> {
+  const length = readCount(reader, `length of ${field}`, maxBytes, 1);
+  if (typeof length !== 'number') return length.then((known) => readText(reader, field, known));
+  return readText(reader, field, length);
+}
+
+function readText(reader: HeaderReader, field: string, length: number): Soon<string> {
+  if (!reader.has(length)) return reader.fill(length, field).then(() => reader.readUtf8(length, field));
   return reader.readUtf8(length, field);
+}
+
+/** Of a metadata key or tensor. */
+async function readName(reader: HeaderReader, field: string, maxBytes: number): Promise<string> {
+  const { offset } = reader;
+  const name = await readString(reader, field, maxBytes);
+  if (name === '') throw new FormatError(`GGUF ${field} is empty`, { field, offset });
+  return name;
 }
 
 async function readType(reader: HeaderReader, field: string): Promise<GgufScalarType | 'array'> {
@@ -152,7 +169,7 @@ async function readType(reader: HeaderReader, field: string): Promise<GgufScalar
   const type = VALUE_TYPES[id];
   if (type === undefined) {
     throw new FormatError(
-      `GGUF metadata "${field}" has value type ${id}, expected 0 to ${VALUE_TYPES.length - 1}`,
+      `GGUF metadata ${shown(field)} has value type ${id}, expected 0 to ${VALUE_TYPES.length - 1}`,
       { field, offset },
     );
   }
@@ -163,49 +180,39 @@ function minBytesOf(type: GgufScalarType | 'array'): number {
   return VALUE_TYPES.find(([name]) => name === type)?.[1] ?? 1;
 }
 
-async function readValue(reader: HeaderReader, key: string, endLimit: number): Promise<GgufValue> {
+async function readValue(reader: HeaderReader, key: string, maxElements: number): Promise<GgufValue> {
   const type = await readType(reader, key);
-  if (type === 'array') return readArray(reader, key, endLimit);
-  return { type, value: await readScalar(reader, key, type) } as GgufValue;
+  if (type === 'array') return readArray(reader, key, maxElements);
+  return { type, value: await readScalar(reader, key, type, minBytesOf(type)) } as GgufValue;
 }
 
-async function readArray(reader: HeaderReader, key: string, endLimit: number): Promise<GgufArray> {
+async function readArray(reader: HeaderReader, key: string, maxElements: number): Promise<GgufArray> {
   const typeOffset = reader.offset;
   const elementType = await readType(reader, key);
   if (elementType === 'array') {
     throw new FormatError(
-      `GGUF metadata "${key}" is an array of arrays, which no known model uses`,
+      `GGUF metadata ${shown(key)} is an array of arrays, which no known model uses`,
       { field: key, offset: typeOffset },
       { code: 'format-unsupported' },
     );
   }
-  const count = await readCount(
-    reader,
-    `array length of ${key}`,
-    MAX_ARRAY_ELEMENTS,
-    minBytesOf(elementType),
-  );
+  const elementBytes = minBytesOf(elementType);
+  const count = await readCount(reader, `array length of ${key}`, maxElements, elementBytes);
   const value: (number | bigint | boolean | string)[] = [];
   for (let index = 0; index < count; index++) {
-    if (reader.offset > endLimit) {
-      throw new FormatError(`GGUF metadata are larger than ${MAX_METADATA_BYTES} bytes`, {
-        field: key,
-        offset: reader.offset,
-      });
-    }
-    value.push(await readScalar(reader, key, elementType));
+    const element = readScalar(reader, key, elementType, elementBytes);
+    value.push(element instanceof Promise ? await element : element);
   }
   return { type: 'array', elementType, value } as GgufArray;
 }
 
-/** Not async where the bytes are at hand: arrays have hundreds of thousands of elements. */
 function readScalar(
   reader: HeaderReader,
   key: string,
   type: GgufScalarType,
-): number | bigint | boolean | string | Promise<number | bigint | boolean | string> {
+  byteLength: number,
+): Soon<number | bigint | boolean | string> {
   if (type === 'string') return readString(reader, key, MAX_STRING_BYTES);
-  const byteLength = minBytesOf(type);
   if (!reader.has(byteLength)) {
     return reader.fill(byteLength, key).then(() => readFilledScalar(reader, key, type));
   }
@@ -242,7 +249,7 @@ function readFilledScalar(
       const { offset } = reader;
       const byte = reader.readU8();
       if (byte > 1) {
-        throw new FormatError(`GGUF metadata "${key}" is ${byte}, expected a bool of 0 or 1`, {
+        throw new FormatError(`GGUF metadata ${shown(key)} is ${byte}, expected a bool of 0 or 1`, {
           field: key,
           offset,
         });
@@ -252,15 +259,16 @@ function readFilledScalar(
   }
 }
 
-function readAlignment(metadata: GgufMetadata): number {
+function readAlignment(metadata: GgufMetadata, offsets: ReadonlyMap<string, number>): number {
   const field = 'general.alignment';
   const value = metadata.get(field);
   if (value === undefined) return 32;
   const alignment = value.type === 'uint32' ? value.value : 0;
   if (alignment < 1 || alignment > MAX_ALIGNMENT || (alignment & (alignment - 1)) !== 0) {
+    const found = value.type === 'uint32' ? value.value : `of type ${value.type}`;
     throw new FormatError(
-      `GGUF "${field}" is ${String(value.value)} (${value.type}), expected a uint32 power of two up to ${MAX_ALIGNMENT}`,
-      { field },
+      `GGUF metadata "${field}" is ${found}, expected a uint32 that is a power of two up to ${MAX_ALIGNMENT}`,
+      { field, offset: offsets.get(field) ?? 0 },
     );
   }
   return alignment;
@@ -273,17 +281,37 @@ interface TensorEntry {
   /** From the start of the data section. */
   relativeOffset: bigint;
   byteLength: number;
+  /** Where the entry begins, from the start of the file. */
+  entryOffset: number;
+}
+
+async function readTensorTable(reader: HeaderReader, count: number): Promise<TensorEntry[]> {
+  const entries: TensorEntry[] = [];
+  const names = new Set<string>();
+  for (let index = 0; index < count; index++) {
+    const entry = await readTensorEntry(reader, index);
+    if (names.has(entry.name)) {
+      throw new FormatError(`GGUF tensor ${shown(entry.name)} occurs twice`, {
+        field: `tensor ${entry.name}`,
+        offset: entry.entryOffset,
+      });
+    }
+    names.add(entry.name);
+    entries.push(entry);
+  }
+  return entries;
 }
 
 async function readTensorEntry(reader: HeaderReader, index: number): Promise<TensorEntry> {
-  const name = await readString(reader, `name of tensor ${index}`, MAX_TENSOR_NAME_BYTES);
+  const entryOffset = reader.offset;
+  const name = await readName(reader, `name of tensor ${index}`, MAX_TENSOR_NAME_BYTES);
   const field = `tensor ${name}`;
   if (!reader.has(4)) await reader.fill(4, field);
   const countOffset = reader.offset;
   const dimensionCount = reader.readU32Le();
   if (dimensionCount < 1 || dimensionCount > MAX_DIMENSIONS) {
     throw new FormatError(
-      `GGUF tensor "${name}" has ${dimensionCount} dimensions, expected 1 to ${MAX_DIMENSIONS}`,
+      `GGUF tensor ${shown(name)} has ${dimensionCount} dimensions, expected 1 to ${MAX_DIMENSIONS}`,
       { field, offset: countOffset },
     );
   }
@@ -298,7 +326,7 @@ async function readTensorEntry(reader: HeaderReader, index: number): Promise<Ten
     elements *= dimension;
     if (dimension === 0n || elements > BigInt(Number.MAX_SAFE_INTEGER)) {
       throw new FormatError(
-        `GGUF tensor "${name}" has ${dimension} as dimension ${axis}; expected at least 1, and fewer than 2^53 elements in all`,
+        `GGUF tensor ${shown(name)} has ${dimension} as dimension ${axis}; expected at least 1, and fewer than 2^53 elements in all`,
         { field, offset: dimensionsOffset + axis * 8 },
       );
     }
@@ -310,7 +338,7 @@ async function readTensorEntry(reader: HeaderReader, index: number): Promise<Ten
   const type = ggmlTypeById(typeId);
   if (type === null) {
     throw new FormatError(
-      `GGUF tensor "${name}" has type number ${typeId}, which is unknown`,
+      `GGUF tensor ${shown(name)} has type number ${typeId}, which is unknown`,
       { field, offset: typeOffset },
       {
         code: 'format-unsupported',
@@ -322,7 +350,7 @@ async function readTensorEntry(reader: HeaderReader, index: number): Promise<Ten
   const { blockElements } = GGML_TYPES[type];
   if (columns % blockElements !== 0) {
     throw new FormatError(
-      `GGUF tensor "${name}" has ${columns} columns of ${type}, expected a multiple of ${blockElements}`,
+      `GGUF tensor ${shown(name)} has ${columns} columns of ${type}, expected a multiple of ${blockElements}`,
       { field, offset: dimensionsOffset },
     );
   }
@@ -332,41 +360,49 @@ async function readTensorEntry(reader: HeaderReader, index: number): Promise<Ten
     dimensions,
     relativeOffset: reader.readU64Le(),
     byteLength: ggmlByteLength(type, Number(elements)),
+    entryOffset,
   };
+}
+
+interface PlacedTensor {
+  tensor: GgufTensor;
+  entryOffset: number;
 }
 
 function placeTensor(
   entry: TensorEntry,
-  entryOffset: number,
   dataOffsetBytes: number,
   alignmentBytes: number,
   fileByteLength: number,
-): GgufTensor {
-  const { name, type, dimensions, relativeOffset, byteLength } = entry;
+): PlacedTensor {
+  const { name, type, dimensions, relativeOffset, byteLength, entryOffset } = entry;
   const at = { field: `offset of tensor ${name}`, offset: entryOffset };
   if (relativeOffset % BigInt(alignmentBytes) !== 0n) {
     throw new FormatError(
-      `GGUF tensor "${name}" starts at data offset ${relativeOffset}, expected a multiple of ${alignmentBytes}`,
+      `GGUF tensor ${shown(name)} starts at data offset ${relativeOffset}, expected a multiple of ${alignmentBytes}`,
       at,
     );
   }
   const end = BigInt(dataOffsetBytes) + relativeOffset + BigInt(byteLength);
   if (end > BigInt(fileByteLength)) {
-    throw new FormatError(`GGUF tensor "${name}" ends at byte ${end}, the file at ${fileByteLength}`, at, {
-      nextStep: 'The file is incomplete: download it again.',
-    });
+    throw new FormatError(
+      `GGUF tensor ${shown(name)} ends at byte ${end}, the file at ${fileByteLength}`,
+      at,
+      { nextStep: 'The file is incomplete: download it again.' },
+    );
   }
-  return { name, type, dimensions, offsetBytes: dataOffsetBytes + Number(relativeOffset), byteLength };
+  const offsetBytes = dataOffsetBytes + Number(relativeOffset);
+  return { tensor: { name, type, dimensions, offsetBytes, byteLength }, entryOffset };
 }
 
-function checkOverlaps(tensors: readonly GgufTensor[]): void {
-  const sorted = [...tensors].sort((a, b) => a.offsetBytes - b.offsetBytes);
-  sorted.forEach((tensor, index) => {
-    const previous = sorted[index - 1];
+function checkOverlaps(placed: readonly PlacedTensor[]): void {
+  const sorted = [...placed].sort((a, b) => a.tensor.offsetBytes - b.tensor.offsetBytes);
+  sorted.forEach(({ tensor, entryOffset }, index) => {
+    const previous = sorted[index - 1]?.tensor;
     if (previous !== undefined && previous.offsetBytes + previous.byteLength > tensor.offsetBytes) {
       throw new FormatError(
-        `GGUF tensors "${previous.name}" and "${tensor.name}" overlap at byte ${tensor.offsetBytes}`,
-        { field: `offset of tensor ${tensor.name}`, offset: tensor.offsetBytes },
+        `GGUF tensors ${shown(previous.name)} and ${shown(tensor.name)} overlap at byte ${tensor.offsetBytes}`,
+        { field: `offset of tensor ${tensor.name}`, offset: entryOffset },
       );
     }
   });

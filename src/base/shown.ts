@@ -1,0 +1,34 @@
+/**
+ * Values that nobody has vouched for, as error messages show them: short, on one line, whatever their size or depth.
+ * (JSON.stringify fails on a deep value, and writes the whole of a large one.)
+ */
+
+const MAX_LENGTH = 80;
+const MAX_DEPTH = 4;
+
+/** The text itself where it is short, else its beginning. */
+export function clip(text: string, maxLength = MAX_LENGTH): string {
+  return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
+}
+
+/** The value in JSON, cut off after 80 characters; what has no JSON, such as `undefined`, as `String` gives it. */
+export function shown(value: unknown): string {
+  return clip(toJson(value, MAX_LENGTH + 1, MAX_DEPTH));
+}
+
+/** JSON of which at least the first `budget` characters are right. */
+function toJson(value: unknown, budget: number, depth: number): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, budget));
+  if (typeof value !== 'object' || value === null) return String(value);
+  const isArray = Array.isArray(value);
+  if (depth === 0) return isArray ? '[…]' : '{…}';
+  let json = '';
+  for (const key in value) {
+    if (json.length > budget) break;
+    if (!Object.hasOwn(value, key)) continue;
+    const item = toJson((value as Record<string, unknown>)[key], budget - json.length, depth - 1);
+    const name = isArray ? '' : `${JSON.stringify(key.slice(0, budget))}:`;
+    json += `${json === '' ? '' : ','}${name}${item}`;
+  }
+  return isArray ? `[${json}]` : `{${json}}`;
+}

@@ -1,6 +1,7 @@
 /** Files as byte sources, for the commands. */
 import { open } from 'node:fs/promises';
 import { type ByteSource, checkRange, shortRead } from '../../src/formats/byte-source.ts';
+import { joinSources } from '../../src/formats/joined-source.ts';
 
 export interface FileSource extends ByteSource {
   close(): Promise<void>;
@@ -31,33 +32,15 @@ export async function openFileSource(path: string): Promise<FileSource> {
 
 /** Several files read as one, in order: a file that was committed in parts. The caller closes it. */
 export async function openJoinedFileSource(paths: readonly string[]): Promise<FileSource> {
-  const parts: { source: FileSource; start: number }[] = [];
-  let byteLength = 0;
+  const parts: FileSource[] = [];
+  const close = async () => {
+    await Promise.all(parts.map((part) => part.close()));
+  };
   try {
-    for (const path of paths) {
-      const source = await openFileSource(path);
-      parts.push({ source, start: byteLength });
-      byteLength += source.byteLength;
-    }
+    for (const path of paths) parts.push(await openFileSource(path));
   } catch (error) {
-    await Promise.all(parts.map(({ source }) => source.close()));
+    await close();
     throw error;
   }
-  return {
-    byteLength,
-    async read(offset, length, signal) {
-      signal?.throwIfAborted();
-      checkRange(byteLength, offset, length);
-      const bytes = new Uint8Array(length);
-      for (const { source, start } of parts) {
-        const from = Math.max(offset, start);
-        const to = Math.min(offset + length, start + source.byteLength);
-        if (from < to) bytes.set(await source.read(from - start, to - from, signal), from - offset);
-      }
-      return bytes;
-    },
-    async close() {
-      await Promise.all(parts.map(({ source }) => source.close()));
-    },
-  };
+  return { ...joinSources(parts), close };
 }

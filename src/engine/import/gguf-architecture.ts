@@ -75,7 +75,6 @@ export function readSourceModel(gguf: Gguf): SourceModel {
       'general.architecture',
     );
   }
-  refuseSplit(metadata);
   refuseUnknownArithmetic(metadata, name);
 
   const tensors = new Map(gguf.tensors.map((tensor) => [tensor.name, tensor]));
@@ -95,17 +94,6 @@ export function readSourceModel(gguf: Gguf): SourceModel {
   }
   const architecture = readArchitecture(metadata, name, tensors);
   return takeTensors(architecture, tensors);
-}
-
-function refuseSplit(metadata: GgufMetadata): void {
-  const count = metadataInteger(metadata, 'split.count') ?? 1;
-  if (count > 1) {
-    throw new FormatError(
-      `The file is one of ${count} parts of a split model`,
-      { field: 'split.count' },
-      { code: 'format-unsupported', nextStep: 'Join the parts with `llama-gguf-split --merge` first.' },
-    );
-  }
 }
 
 /** Keys that change the arithmetic, with the value at which they change nothing (null: any value does). */

@@ -396,8 +396,8 @@ describe('tiny-mistral', () => {
     ],
     'one part of a split model': [
       ({ metadata }) => metadata.set('split.count', { type: 'uint16', value: 3 }),
-      'format-unsupported',
-      '3 parts',
+      'format-invalid',
+      "2 of the model's 3 files",
     ],
     'no hidden size': [
       ({ metadata }) => metadata.delete('llama.embedding_length'),

@@ -7,7 +7,6 @@ import { float16ToNumber } from '../../base/float16.ts';
 import { ProgressMeter } from '../../base/progress-meter.ts';
 import type { ByteSource } from '../../formats/byte-source.ts';
 import { type Gguf, metadataInteger, metadataNumber, metadataString } from '../../formats/gguf/gguf.ts';
-import { parseGguf } from '../../formats/gguf/parse-gguf.ts';
 import { toRotateHalfRows } from '../../formats/gguf/rope-rows.ts';
 import { BLOCK_WEIGHTS, viewOf } from '../../formats/quant/block-format.ts';
 import { buildTokenizerJson } from '../../formats/tokenizer/build-tokenizer.ts';
@@ -23,6 +22,7 @@ import type { Progress } from '../api.ts';
 import { readSourceModel } from './gguf-architecture.ts';
 import { type ImportPlan, type PlannedItem, type PlannedShard, planImport } from './import-plan.ts';
 import { createModelConfig, createTensorCache, type WrittenShard } from './model-config.ts';
+import { openGguf } from './open-gguf.ts';
 
 /** Where an import writes. A file is written once, whole; `tensor-cache.json` comes last and completes the model. */
 export interface ModelSink {
@@ -78,7 +78,8 @@ export async function importGguf(
 ): Promise<ModelManifest> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const gguf = await parseGguf(source, signal);
+  const name = options.origin?.sourceName ?? 'model.gguf';
+  const { gguf } = await openGguf([{ name, source }], signal);
   const model = readSourceModel(gguf);
   const { architecture } = model;
   const maxRecordBytes = options.maxRecordBytes ?? DEFAULT_MAX_RECORD_BYTES;

@@ -1,0 +1,121 @@
+/**
+ * Addresses that people type or paste, as where to read. Strict: what is not plainly one of the forms below is refused
+ * before anything is fetched.
+ *
+ * - `https://host/path/model.gguf`: a GGUF file, or any split of one (`…-00001-of-00003.gguf`)
+ * - `https://host/path/folder/`: a folder in MLC's layout
+ * - `hf:owner/repo/path/model.gguf[@revision]`, `hf:owner/repo[/folder/][@revision]`: the same on Hugging Face
+ *
+ * `http:` is for this machine only.
+ */
+import { TramontaneError } from '../../base/errors.ts';
+
+export interface SourceAddress {
+  layout: 'gguf' | 'mlc';
+  /** Absolute; of a folder, with a slash at its end. */
+  url: string;
+  /** Of the file, or of the folder. */
+  name: string;
+}
+
+export const HUGGING_FACE = 'https://huggingface.co/';
+
+const FORMS = 'https://host/model.gguf, https://host/folder/, hf:owner/repo/model.gguf or hf:owner/repo';
+
+const LOCAL_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/** Names of owners and repositories on Hugging Face. */
+const HUB_NAME = /^[A-Za-z0-9][\w.-]{0,95}$/;
+/** A branch, tag or commit; a slash occurs in `refs/pr/1`. */
+const REVISION = /^[\w][\w./-]{0,127}$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+const NOT_IN_PATH = /[\u0000-\u001f\u007f\\?#]/;
+
+/**
+ * @param hub where `hf:` leads, with a slash at its end; another one in tests only
+ * @throws TramontaneError `address-invalid`, saying what is allowed
+ */
+export function parseAddress(text: string, hub: string = HUGGING_FACE): SourceAddress {
+  const address = text.trim();
+  if (/^hf:/i.test(address)) return parseHubAddress(address.slice('hf:'.length), address, hub);
+  let url: URL;
+  try {
+    url = new URL(address);
+  } catch (cause) {
+    throw invalid(address, 'is not an address', cause);
+  }
+  if (url.protocol === 'http:' && !LOCAL_HOSTS.has(url.hostname)) {
+    throw invalid(address, 'is not encrypted (http:), which is for this machine only: use https:');
+  }
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    throw invalid(address, `begins with ${url.protocol}`);
+  }
+  if (url.username !== '' || url.password !== '') throw invalid(address, 'carries a user name or password');
+  url.hash = '';
+  return (url.href.startsWith(hub) ? parseHubPage(url, address, hub) : null) ?? describeUrl(url);
+}
+
+function describeUrl(url: URL): SourceAddress {
+  const segments = url.pathname.split('/').filter((segment) => segment !== '');
+  const name = decodeName(segments.at(-1) ?? url.hostname);
+  return { layout: url.pathname.endsWith('/') ? 'mlc' : 'gguf', url: url.href, name };
+}
+
+/**
+ * Pages of the hub that people copy in place of the file: `/owner/repo`, `/owner/repo/tree/main/folder`,
+ * `/owner/repo/blob/main/model.gguf`.
+ */
+function parseHubPage(url: URL, address: string, hub: string): SourceAddress | null {
+  const [owner, repo, kind, ...rest] = url.pathname.slice(new URL(hub).pathname.length).split('/');
+  if (owner === undefined || repo === undefined || repo === '') return null;
+  if (kind === undefined || kind === '') return parseHubAddress(`${owner}/${repo}`, address, hub);
+  const isFile = kind === 'blob' && rest.length >= 2;
+  if (!isFile && (kind !== 'tree' || rest[0] === undefined)) return null;
+  const path = [owner, repo, 'resolve', ...rest.filter((name) => name !== '')].join('/');
+  return describeUrl(new URL(isFile ? path : `${path}/`, hub));
+}
+
+function parseHubAddress(path: string, address: string, hub: string): SourceAddress {
+  const at = path.lastIndexOf('@');
+  const revision = at < 0 ? 'main' : path.slice(at + 1);
+  const [owner, repo, ...rest] = (at < 0 ? path : path.slice(0, at)).split('/');
+  if (!REVISION.test(revision) || revision.split('/').some((part) => part === '' || /^\.+$/.test(part))) {
+    throw invalid(address, `has "${revision}" for a revision`);
+  }
+  if (owner === undefined || repo === undefined || !HUB_NAME.test(owner) || !HUB_NAME.test(repo)) {
+    throw invalid(address, 'does not name an owner and a repository');
+  }
+  const file = rest.at(-1) ?? '';
+  const folders = rest.slice(0, -1);
+  const names = file === '' ? folders : rest;
+  if (names.some((name) => name === '' || name === '.' || name === '..' || NOT_IN_PATH.test(name))) {
+    throw invalid(address, 'has a path that cannot be in a repository');
+  }
+  if (file !== '' && !file.toLowerCase().endsWith('.gguf')) {
+    throw invalid(
+      address,
+      `names "${file}", which is neither a .gguf file nor a folder (with a slash at its end)`,
+    );
+  }
+  const encoded = names.map(encodeURIComponent).join('/');
+  const folderEnd = file === '' && encoded !== '' ? '/' : '';
+  const url = new URL(`${owner}/${repo}/resolve/${encodeURIComponent(revision)}/${encoded}${folderEnd}`, hub);
+  return { layout: file === '' ? 'mlc' : 'gguf', url: url.href, name: names.at(-1) ?? repo };
+}
+
+function decodeName(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch (error) {
+    if (error instanceof URIError) return segment;
+    throw error;
+  }
+}
+
+function invalid(address: string, what: string, cause?: unknown): TramontaneError {
+  return new TramontaneError('address-invalid', `"${address}" ${what}.`, {
+    nextStep: `Give an address such as ${FORMS}.`,
+    data: { address },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -5,18 +5,17 @@
  */
 import { privateForm } from '../base/control-text.ts';
 import { TramontaneError } from '../base/errors.ts';
+import { BLOCK_COLUMNS, WEIGHT_FORMATS, type WeightFormat } from '../base/weight-formats.ts';
 import { type ChatTemplate, type ControlForm, TEMPLATE_IDS } from './chat-template.ts';
 import { FieldReader } from './field-reader.ts';
 import {
   type Architecture,
-  BLOCK_COLUMNS,
   type LayerTensors,
   type Matrix,
   type MatrixPart,
   type ModelDescription,
   partByteLength,
   type Vector,
-  type WeightFormat,
 } from './model-description.ts';
 import {
   EMBEDDING,
@@ -199,7 +198,7 @@ interface TensorRecord {
 
 const DTYPE_BYTES = { float32: 4, float16: 2, uint32: 4 } as const;
 const DTYPES = Object.keys(DTYPE_BYTES) as (keyof typeof DTYPE_BYTES)[];
-const WEIGHT_FORMATS: readonly WeightFormat[] = ['f32', 'f16', 'q4f16_1', 'q4_0', 'q4_1', 'q8_0'];
+const FORMAT_NAMES = Object.keys(WEIGHT_FORMATS) as WeightFormat[];
 
 function parseTensorCache(tensorCache: unknown): {
   shards: ModelShard[];
@@ -260,10 +259,11 @@ function parseRecord(record: FieldReader, shardByteLength: number, records: Map<
 }
 
 function parseMatrix(fields: FieldReader, records: ReadonlyMap<string, TensorRecord>): Matrix {
-  const format = fields.oneOf('format', WEIGHT_FORMATS);
+  const format = fields.oneOf('format', FORMAT_NAMES);
   const rows = fields.integer('rows', 1, MAX_WIDTH);
   const columns = fields.integer('columns', 1, MAX_WIDTH);
-  if (columns % BLOCK_COLUMNS !== 0) throw fields.invalid('columns', `a multiple of ${BLOCK_COLUMNS}`);
+  const { groupColumns } = WEIGHT_FORMATS[format];
+  if (columns % groupColumns !== 0) throw fields.invalid('columns', `a multiple of ${groupColumns}`);
   const dtype = format === 'f32' ? 'float32' : 'uint32';
   const parts: MatrixPart[] = [];
   let rowStart = 0;

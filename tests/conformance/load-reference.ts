@@ -1,14 +1,9 @@
 /**
  * A model folder, as the importer writes it, dequantised for the reference model. It follows the table of formats in
- * src/models/model-description.ts and shares no code with the importer or the kernels.
+ * src/base/weight-formats.ts and shares no code with the importer or the kernels.
  */
-import {
-  BLOCK_COLUMNS,
-  type LayerTensors,
-  type Matrix,
-  type MatrixPart,
-  type Vector,
-} from '../../src/models/model-description.ts';
+import { BLOCK_COLUMNS } from '../../src/base/weight-formats.ts';
+import type { LayerTensors, Matrix, MatrixPart, Vector } from '../../src/models/model-description.ts';
 import {
   CONFIG_FILE,
   type ModelFiles,
@@ -100,7 +95,7 @@ export function dequantise(matrix: Matrix, records: Records): Float32Array {
   return weights;
 }
 
-/** Writes the 32 weights of a block, by its index within a part: a row of the table in model-description.ts. */
+/** Writes the 32 weights of a block, by its index within a part: a row of the table in weight-formats.ts. */
 function blockReader(
   { format }: Matrix,
   part: MatrixPart,

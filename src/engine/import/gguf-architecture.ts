@@ -14,7 +14,7 @@ import {
 } from '../../formats/gguf/gguf.ts';
 import type { BlockFormat } from '../../formats/quant/block-format.ts';
 import { BLOCK_FORMATS, SUPPORTED_TYPES } from '../../formats/quant/formats.ts';
-import { type Architecture, BLOCK_COLUMNS } from '../../models/model-description.ts';
+import type { Architecture } from '../../models/model-description.ts';
 import {
   EMBEDDING,
   FINAL_NORM,
@@ -78,7 +78,7 @@ export function readSourceModel(gguf: Gguf): SourceModel {
   refuseUnknownArithmetic(metadata, name);
 
   const tensors = new Map(gguf.tensors.map((tensor) => [tensor.name, tensor]));
-  const refused = gguf.tensors.filter(({ type }) => BLOCK_FORMATS[type] === undefined);
+  const refused = gguf.tensors.filter(({ type }) => !BLOCK_FORMATS.has(type));
   const first = refused[0];
   if (first !== undefined) {
     const types = [...new Set(refused.map(({ type }) => type))];
@@ -294,14 +294,14 @@ function describeMatrix(
       { field: tensor.name },
     );
   }
-  if (columns % BLOCK_COLUMNS !== 0) {
+  const format = BLOCK_FORMATS.get(type);
+  if (format === undefined) throw new Error(`Internal error: ${type} was let through`);
+  if (columns % format.groupColumns !== 0) {
     throw unsupported(
-      `Tensor "${tensor.name}" has ${columns} columns, supported are multiples of ${BLOCK_COLUMNS}`,
+      `Tensor "${tensor.name}" has ${columns} columns of ${type}, supported are multiples of ${format.groupColumns}`,
       tensor.name,
     );
   }
-  const format = BLOCK_FORMATS[type];
-  if (format === undefined) throw new Error(`Internal error: ${type} was let through`);
   return { name, tensor, format, rows, columns, headDim };
 }
 

@@ -49,9 +49,9 @@ async function importToMemory(source: ByteSource, options: ImportOptions = TINY_
 
 /** The GGUF blocks of a matrix in the store, rows in the store's order. */
 function unpackMatrix(matrix: Matrix, records: ReadonlyMap<string, Uint8Array>): Uint8Array {
-  const format = Object.values(BLOCK_FORMATS).find(({ name }) => name === matrix.format);
+  const format = [...BLOCK_FORMATS.values()].find(({ name }) => name === matrix.format);
   if (format === undefined) throw new Error(matrix.format);
-  const rowBytes = (matrix.columns / 32) * format.ggufBlockBytes;
+  const rowBytes = (matrix.columns / format.groupColumns) * format.sourceBytes;
   const blocks = new Uint8Array(matrix.rows * rowBytes);
   for (const { rowStart, rows, quants, scales } of matrix.parts) {
     const target = blocks.subarray(rowStart * rowBytes, (rowStart + rows) * rowBytes);

@@ -8,7 +8,7 @@ import { ProgressMeter } from '../../base/progress-meter.ts';
 import type { ByteSource } from '../../formats/byte-source.ts';
 import { type Gguf, metadataInteger, metadataNumber, metadataString } from '../../formats/gguf/gguf.ts';
 import { toRotateHalfRows } from '../../formats/gguf/rope-rows.ts';
-import { BLOCK_WEIGHTS, viewOf } from '../../formats/quant/block-format.ts';
+import { viewOf } from '../../formats/quant/block-format.ts';
 import { buildTokenizerJson } from '../../formats/tokenizer/build-tokenizer.ts';
 import {
   CONFIG_FILE,
@@ -234,18 +234,18 @@ function sliceItem(item: PlannedItem, target: Uint8Array): Slice[] {
   }
   const { matrix, rowStart, rows, quantsOffset, scalesOffset } = item;
   const { format, columns, headDim } = matrix;
-  const rowBlocks = columns / BLOCK_WEIGHTS;
-  const rowBytes = rowBlocks * format.ggufBlockBytes;
+  const rowGroups = columns / format.groupColumns;
+  const rowBytes = rowGroups * format.sourceBytes;
   const unit = headDim ?? 1;
   const sliceRows = Math.max(1, Math.floor(SLICE_BYTES / (rowBytes * unit))) * unit;
   // An odd number of f16 scales is padded to a whole word.
-  const scalesEnd = scalesOffset + rows * rowBlocks * format.scaleBytes;
+  const scalesEnd = scalesOffset + rows * rowGroups * format.scaleBytes;
   target.fill(0, scalesEnd, Math.ceil(scalesEnd / 4) * 4);
   const slices: Slice[] = [];
   for (let row = 0; row < rows; row += sliceRows) {
     const count = Math.min(sliceRows, rows - row);
-    const start = row * rowBlocks;
-    const end = start + count * rowBlocks;
+    const start = row * rowGroups;
+    const end = start + count * rowGroups;
     slices.push({
       offset: matrix.tensor.offsetBytes + (rowStart + row) * rowBytes,
       byteLength: count * rowBytes,

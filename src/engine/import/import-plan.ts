@@ -3,7 +3,6 @@
  * Pure arithmetic on the header, so a plan is known before a byte of weights is read, and the same header and limits
  * always give the same plan.
  */
-import { BLOCK_WEIGHTS } from '../../formats/quant/block-format.ts';
 import { type Matrix, type MatrixPart, partByteLength, type Vector } from '../../models/model-description.ts';
 import type { SourceMatrix, SourceModel, SourceVector } from './gguf-architecture.ts';
 
@@ -125,12 +124,12 @@ function splitRows(
   { maxRecordBytes, maxShardBytes }: ImportLimits,
 ): { rowStart: number; rows: number }[] {
   const { rows, columns, format } = matrix;
-  const blocks = columns / BLOCK_WEIGHTS;
+  const groups = columns / format.groupColumns;
   // Four bytes for the padding of the scales.
   const mostRows = Math.floor(
     Math.min(
-      maxRecordBytes / (blocks * Math.max(format.quantBytes, format.scaleBytes)),
-      (maxShardBytes - 4) / (blocks * (format.quantBytes + format.scaleBytes)),
+      maxRecordBytes / (groups * Math.max(format.quantBytes, format.scaleBytes)),
+      (maxShardBytes - 4) / (groups * (format.quantBytes + format.scaleBytes)),
     ),
   );
   // Rows change places within a head, so a head of Q or K stays in one part.

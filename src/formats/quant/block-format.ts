@@ -1,28 +1,39 @@
-/**
- * What each weight format provides. "Packed" is the layout of models/model-description.ts: quants of a matrix in one
- * run, scales in another, both in row order, so a run of whole blocks can be repacked wherever it starts.
- */
-export interface BlockFormat {
-  /** Name in the packed layout. */
-  readonly name: 'f32' | 'f16' | 'q4_0' | 'q4_1' | 'q8_0';
-  /** Bytes of a block of 32 weights: in the GGUF file, and as packed. */
-  readonly ggufBlockBytes: number;
+import { WEIGHT_FORMATS, type WeightFormat } from '../../base/weight-formats.ts';
+import { type GgmlType, ggmlByteLength } from '../gguf/ggml-types.ts';
+
+/** How a GGUF type's groups are moved into the layout of base/weight-formats.ts and back. */
+export interface Packing {
+  /**
+   * Moves whole groups; every bit of the source is kept. Any run of groups can be packed wherever it begins: `groups`
+   * at any offset, `quants` at a multiple of 4, `scales` at a multiple of 4 or, where a group's are not whole words, of
+   * 2. Both have room for exactly the groups of `groups`.
+   */
+  repack(groups: Uint8Array, quants: Uint8Array, scales: Uint8Array): void;
+  /** The inverse of {@link repack}: proves that it loses nothing. `groups` begins at a multiple of 4. */
+  unpack(quants: Uint8Array, scales: Uint8Array, groups: Uint8Array): void;
+}
+
+/** A GGUF type that the store holds bit for bit. */
+export interface BlockFormat extends Packing {
+  readonly name: WeightFormat;
+  readonly ggmlType: GgmlType;
+  readonly groupColumns: number;
+  /** Bytes of a group: in the GGUF file, and as packed. */
+  readonly sourceBytes: number;
   readonly quantBytes: number;
   /** 0 where the format has no scales. */
   readonly scaleBytes: number;
-  /**
-   * Moves whole GGUF blocks into the packed layout; every bit of the source is kept. `quants` and `scales` have room for
-   * exactly the blocks of `blocks`, and begin at even byte offsets of their buffers.
-   */
-  repack(blocks: Uint8Array, quants: Uint8Array, scales: Uint8Array): void;
-  /** The inverse of {@link repack}: proves that it loses nothing. */
-  unpack(quants: Uint8Array, scales: Uint8Array, blocks: Uint8Array): void;
-  /** The weights of packed blocks, computed in f32: the reference for kernels. 32 a block into `weights`. */
-  dequantise(quants: Uint8Array, scales: Uint8Array, weights: Float32Array): void;
 }
 
-/** Weights in a block, in every format here. */
-export const BLOCK_WEIGHTS = 32;
+/** Formats that come from GGUF. */
+type GgufFormat = {
+  [Name in WeightFormat]: (typeof WEIGHT_FORMATS)[Name]['ggmlType'] extends null ? never : Name;
+}[WeightFormat];
+
+export function blockFormat(name: GgufFormat, packing: Packing): BlockFormat {
+  const sizes = WEIGHT_FORMATS[name];
+  return { name, ...sizes, sourceBytes: ggmlByteLength(sizes.ggmlType, sizes.groupColumns), ...packing };
+}
 
 /** Little-endian view of bytes at any alignment. */
 export function viewOf(bytes: Uint8Array): DataView {

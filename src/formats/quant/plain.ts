@@ -1,30 +1,12 @@
-/** F32 and F16: weights as they are, without scales. A "block" is 32 of them, for the sake of the common layout. */
+/** Weights as they are, without scales. A "group" is 32 of them, for the sake of the common layout. */
+import { type BlockFormat, blockFormat, type Packing } from './block-format.ts';
 
-import { float16ToNumber } from '../../base/float16.ts';
-import { type BlockFormat, viewOf } from './block-format.ts';
+const asTheyAre: Packing = {
+  repack: (groups, quants) => quants.set(groups),
+  unpack: (quants, _scales, groups) => groups.set(quants),
+};
 
-function plainFormat(
-  name: 'f32' | 'f16',
-  blockBytes: number,
-  readWeight: (view: DataView, index: number) => number,
-): BlockFormat {
-  return {
-    name,
-    ggufBlockBytes: blockBytes,
-    quantBytes: blockBytes,
-    scaleBytes: 0,
-    repack(blocks, quants) {
-      quants.set(blocks);
-    },
-    unpack(quants, _scales, blocks) {
-      blocks.set(quants);
-    },
-    dequantise(quants, _scales, weights) {
-      const view = viewOf(quants);
-      for (let index = 0; index < weights.length; index++) weights[index] = readWeight(view, index);
-    },
-  };
-}
-
-export const f32 = plainFormat('f32', 128, (view, index) => view.getFloat32(index * 4, true));
-export const f16 = plainFormat('f16', 64, (view, index) => float16ToNumber(view.getUint16(index * 2, true)));
+export const plainFormats: readonly BlockFormat[] = [
+  blockFormat('f32', asTheyAre),
+  blockFormat('f16', asTheyAre),
+];

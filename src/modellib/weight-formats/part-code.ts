@@ -9,10 +9,15 @@ export interface PartVariables {
   scales: string;
 }
 
-/** Type of the scales' storage array. Records hold f16; devices without shader-f16 unpack them from words. */
-export function scalesArrayType(format: WeightFormat, shaderF16: boolean): string {
-  if (!shaderF16) return 'array<u32>';
-  return weightFormats[format].scaleCount === 1 ? 'array<f16>' : 'array<vec2<f16>>';
+/** WGSL type of the scales' storage array; null where the format has none. */
+export function scalesArrayType(format: WeightFormat, shaderF16: boolean): string | null {
+  const { scales } = weightFormats[format];
+  return scales === null ? null : `array<${scales.element(shaderF16)}>`;
+}
+
+/** Whether kernels that read such parts have `enable f16`, for their scales. */
+export function loadsF16(parts: readonly { format: WeightFormat }[], shaderF16: boolean): boolean {
+  return parts.some(({ format }) => /\bf16\b/.test(scalesArrayType(format, shaderF16) ?? ''));
 }
 
 function vector(values: readonly number[]): string {
@@ -29,44 +34,24 @@ export function hasBias(format: WeightFormat): boolean {
   return weightFormats[format].bias !== null;
 }
 
-/** Expressions for a block's scale and minimum: an f32, or a vec2<f32>. */
-function scaleExpression(part: PartVariables, shaderF16: boolean): string {
-  const { scaleCount } = weightFormats[part.format];
-  if (scaleCount === 2) {
-    return shaderF16 ? `vec2<f32>(${part.scales}[block])` : `unpack2x16float(${part.scales}[block])`;
-  }
-  if (shaderF16) return `f32(${part.scales}[block])`;
-  return `unpack2x16float(${part.scales}[block >> 1u])[block & 1u]`;
-}
-
-/** Statements that declare q0, q1, … and, where the format has them, `scale` and `minimum`, of `block`. */
+/** Statements that load a block of parts of one format, each load into a variable of its own. */
 function loadStatements(parts: readonly (PartVariables & { number: number })[], shaderF16: boolean): string {
-  const { quantWords, scaleCount } = weightFormats[parts[0]!.format];
-  const vectors = quantWords / 4;
-  const values = (part: PartVariables) => [
-    ...Array.from({ length: vectors }, (_, i) => ({
-      name: `q${i}`,
-      value: `${part.quants}[block${vectors === 1 ? '' : ` * ${vectors}u + ${i}u`}]`,
-    })),
-    ...(scaleCount === 0
-      ? []
-      : [{ name: scaleCount === 1 ? 'scale' : 'pair', value: scaleExpression(part, shaderF16) }]),
+  const { quantLoads, scales } = weightFormats[parts[0]!.format];
+  const loads = (part: PartVariables) => [
+    ...quantLoads(part.quants),
+    ...(scales === null ? [] : scales.loads(part.scales, shaderF16)),
   ];
-  const type = (name: string) => (name === 'scale' ? 'f32' : name === 'pair' ? 'vec2<f32>' : 'vec4<u32>');
-  const pair = scaleCount === 2 ? ' let scale = pair.x; let minimum = pair.y;' : '';
   if (parts.length === 1) {
-    return (
-      values(parts[0]!)
-        .map(({ name, value }) => `let ${name} = ${value};`)
-        .join(' ') + pair
-    );
+    return loads(parts[0]!)
+      .map(({ name, value }) => `let ${name} = ${value};`)
+      .join(' ');
   }
-  const variables = values(parts[0]!).map(({ name }) => `var ${name}: ${type(name)};`);
+  const variables = loads(parts[0]!).map(({ name, type }) => `var ${name}: ${type};`);
   const cases = parts.map((part, i) => {
-    const assignments = values(part).map(({ name, value }) => `${name} = ${value};`);
+    const assignments = loads(part).map(({ name, value }) => `${name} = ${value};`);
     return `${i === parts.length - 1 ? 'default' : `case ${part.number}u`}: { ${assignments.join(' ')} }`;
   });
-  return `${variables.join(' ')} switch (part) { ${cases.join(' ')} }${pair}`;
+  return `${variables.join(' ')} switch (part) { ${cases.join(' ')} }`;
 }
 
 /** What a kernel does with a block: see {@link blockStatements}. */
@@ -91,12 +76,12 @@ export function blockStatements(
   const numbered = parts.map((part, number) => ({ ...part, number }));
   const formats = [...new Set(parts.map(({ format }) => format))];
   const forFormat = (format: WeightFormat) => {
-    const { quants, scaleCount, bias } = weightFormats[format];
+    const { prepare, quants, scale, bias } = weightFormats[format];
     const load = loadStatements(
       numbered.filter((part) => part.format === format),
       shaderF16,
     );
-    return `${load}\n  ${use({ format, quants, scale: scaleCount === 0 ? null : 'scale', bias })}`;
+    return `${load} ${prepare}\n  ${use({ format, quants, scale, bias })}`;
   };
   if (formats.length === 1) return forFormat(formats[0]!);
   const cases = formats.map((format, i) => {

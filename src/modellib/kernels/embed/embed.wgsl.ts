@@ -1,7 +1,6 @@
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
-import { decodeStatements } from '../../weight-formats/part-code.ts';
-import { weightFormats } from '../../weight-formats/weight-formats.ts';
+import { decodeStatements, loadsF16 } from '../../weight-formats/part-code.ts';
 import { createKernel, partBindingTexts, segmentsLabel } from '../matrix/kernel-text.ts';
 import { partBindings, type Segment } from '../matrix/segments.ts';
 
@@ -24,7 +23,7 @@ export function embedKernel(
 ): KernelSource {
   const blocks = columns / 32;
   const parts = partBindings(segments);
-  const f16 = caps.shaderF16 && parts.some(({ format }) => weightFormats[format].scaleCount > 0);
+  const f16 = loadsF16(parts, caps.shaderF16);
   // Each segment is one part: embedding tables are not paired.
   const find = segments.map(
     ({ outputRow, rows }, i) =>

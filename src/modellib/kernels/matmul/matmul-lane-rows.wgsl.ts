@@ -6,8 +6,7 @@
  */
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
-import { decodeStatements } from '../../weight-formats/part-code.ts';
-import { weightFormats } from '../../weight-formats/weight-formats.ts';
+import { decodeStatements, loadsF16 } from '../../weight-formats/part-code.ts';
 import {
   createKernel,
   partBindingTexts,
@@ -29,7 +28,7 @@ export function matmulLaneRowsKernel(
   const sources = epilogue === 'swiglu' ? 2 : 1;
   const sourceRows = laneRows / sources;
   const parts = partBindings(segments);
-  const f16 = caps.shaderF16 && parts.some(({ format }) => weightFormats[format].scaleCount > 0);
+  const f16 = loadsF16(parts, caps.shaderF16);
   const { op, formula } = MATMUL_OPS[epilogue];
   const list = (count: number, text: (i: number) => string) =>
     Array.from({ length: count }, (_, i) => text(i));

@@ -2,7 +2,6 @@
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
 import { scalesArrayType } from '../../weight-formats/part-code.ts';
-import { weightFormats } from '../../weight-formats/weight-formats.ts';
 import { type PartBinding, type Segment, sourceParts } from './segments.ts';
 
 export interface BindingText {
@@ -32,10 +31,9 @@ export interface KernelText {
 /** Storage bindings of matrix parts. */
 export function partBindingTexts(parts: readonly PartBinding[], caps: GpuCaps): BindingText[] {
   return parts.flatMap(({ format, quants, scales }) => {
-    const { scaleCount } = weightFormats[format];
+    const scalesType = scalesArrayType(format, caps.shaderF16);
     const texts: BindingText[] = [{ name: quants, type: 'array<vec4<u32>>', access: 'read' }];
-    if (scaleCount > 0)
-      texts.push({ name: scales, type: scalesArrayType(format, caps.shaderF16), access: 'read' });
+    if (scalesType !== null) texts.push({ name: scales, type: scalesType, access: 'read' });
     return texts;
   });
 }

@@ -6,8 +6,7 @@
  */
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
-import { dotFunction, hasBias } from '../../weight-formats/part-code.ts';
-import { weightFormats } from '../../weight-formats/weight-formats.ts';
+import { dotFunction, hasBias, loadsF16 } from '../../weight-formats/part-code.ts';
 import { createKernel, placeStatements, SWIGLU_FUNCTION, segmentsLabel } from './kernel-text.ts';
 import {
   activationCode,
@@ -28,7 +27,7 @@ export function laneRowsMatvecKernel(
   const sources = epilogue === 'swiglu' ? 2 : 1;
   const laneRows = LANE_ROWS_SUMS / sources;
   const parts = partBindings(segments);
-  const f16 = caps.shaderF16 && parts.some(({ format }) => weightFormats[format].scaleCount > 0);
+  const f16 = loadsF16(parts, caps.shaderF16);
   const needsSum = parts.some(({ format }) => hasBias(format));
   const squares = (text: string) => (norm === null ? '' : text);
   const list = <T>(count: number, item: (i: number) => T): T[] =>

@@ -1,5 +1,5 @@
 /** What the two matrix-vector kernels share: the product they compute, and how lanes are laid over a matrix. */
-import { BLOCK_COLUMNS } from '../../../models/model-description.ts';
+import { BLOCK_COLUMNS } from '../../../base/weight-formats.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { quantFactors } from '../../weight-formats/part-code.ts';
 import { type BindingText, partBindingTexts } from './kernel-text.ts';

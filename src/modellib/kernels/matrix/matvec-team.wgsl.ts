@@ -5,8 +5,7 @@
  */
 import type { GpuCaps } from '../../gpu-caps.ts';
 import type { KernelSource } from '../../library-spec.ts';
-import { dotFunction, hasBias } from '../../weight-formats/part-code.ts';
-import { weightFormats } from '../../weight-formats/weight-formats.ts';
+import { dotFunction, hasBias, loadsF16 } from '../../weight-formats/part-code.ts';
 import { createKernel, placeStatements, SWIGLU_FUNCTION, segmentsLabel } from './kernel-text.ts';
 import {
   activationCode,
@@ -29,7 +28,7 @@ export function teamMatvecKernel(kernel: MatvecKernel & { shape: TeamShape }, ca
   const height = rowsPerWorkgroup(shape, sources);
   const subgroups = caps.subgroups && teams === 1;
   const parts = partBindings(segments);
-  const f16 = caps.shaderF16 && parts.some(({ format }) => weightFormats[format].scaleCount > 0);
+  const f16 = loadsF16(parts, caps.shaderF16);
 
   const list = (count: number, text: (i: number) => string) =>
     Array.from({ length: count }, (_, i) => text(i));

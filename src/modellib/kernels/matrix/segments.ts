@@ -4,16 +4,15 @@
  */
 import { assert } from '../../../base/assert.ts';
 import { TramontaneError } from '../../../base/errors.ts';
-import type { WeightFormat } from '../../../models/model-description.ts';
+import { BLOCK_COLUMNS, WEIGHT_FORMATS } from '../../../base/weight-formats.ts';
 import {
-  BLOCK_COLUMNS,
   type Matrix,
   type MatrixPart,
   partByteLength,
+  type WeightFormat,
 } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, weight } from '../../library-spec.ts';
-import { weightFormats } from '../../weight-formats/weight-formats.ts';
 
 /** Rows of one matrix part, from `firstRow` (within the part). */
 export interface Source {
@@ -109,7 +108,7 @@ export function sourceParts(
 export function partBuffers(bindings: readonly PartBinding[]): BufferRef[] {
   return bindings.flatMap(({ format, part }) => {
     const quants = weight(part.quants);
-    if (weightFormats[format].scaleCount === 0) return [quants];
+    if (WEIGHT_FORMATS[format].scaleBytes === 0) return [quants];
     assert(part.scales !== null, `${part.quants} (${format}) has no scales`);
     return [quants, weight(part.scales)];
   });

@@ -1,5 +1,6 @@
 import { assert } from '../../../base/assert.ts';
-import { BLOCK_COLUMNS, type Vector } from '../../../models/model-description.ts';
+import { BLOCK_COLUMNS } from '../../../base/weight-formats.ts';
+import type { Vector } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, dim, type Step, weight } from '../../library-spec.ts';
 import { rmsNormKernel } from './rms-norm.wgsl.ts';

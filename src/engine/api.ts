@@ -370,6 +370,8 @@ export interface ImportPreview {
   formats: readonly { type: string; byteLength: number }[];
   /** An interrupted import of this very source. */
   resumes: PendingModelInfo | null;
+  /** An interrupted import under this name of another source, or of this one before it changed. */
+  obstructs: PendingModelInfo | null;
   /** A model of this id that is stored whole and would be replaced. */
   replaces: StoredModelInfo | null;
 }
@@ -377,6 +379,8 @@ export interface ImportPreview {
 export interface ImportModelOptions extends LoadCallOptions {
   /** Tokens of context to configure. Default: the model's own, at most 8192. */
   contextLength?: number;
+  /** Forget an interrupted import of the same name that {@link ImportPreview.obstructs} tells of, and start anew. */
+  restart?: boolean;
 }
 
 /** Which files of a stored model are not what was stored. */
@@ -411,6 +415,14 @@ export interface ModelManager {
    *   tab writes the same model
    */
   importModel(source: ImportSource, options?: ImportModelOptions): Promise<StoredModelInfo>;
+
+  /**
+   * Stores a model as its folder has it, with its prebuilt library if it has one, going on where an interrupted
+   * download ended. Aborting keeps what is stored.
+   * @throws TramontaneError `download-failed`, `config-invalid`, `shard-*`, `storage-quota`, `storage-failed`,
+   *   `model-busy`
+   */
+  downloadModel(source: ModelSource, options?: LoadCallOptions): Promise<StoredModelInfo>;
 
   listStoredModels(): Promise<StoredModelInfo[]>;
   listPendingModels(): Promise<PendingModelInfo[]>;

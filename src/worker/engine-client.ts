@@ -1,6 +1,5 @@
 /** The page's side of the protocol: an Engine that forwards every call to the worker behind an endpoint. */
-import { assert, unreachable } from '../base/assert.ts';
-import { fromWireError, TramontaneError, toWireError } from '../base/errors.ts';
+import { TramontaneError } from '../base/errors.ts';
 import type {
   AdapterReport,
   CallOptions,
@@ -13,57 +12,46 @@ import type {
   LoadedModel,
   LoadOptions,
   ModelSource,
-  Progress,
   ScoreRequest,
   ScoreResult,
 } from '../engine/api.ts';
 import { collectChat } from '../engine/collect-chat.ts';
-import type { CallName, Calls, ClientMessage, Endpoint, WorkerMessage } from './protocol.ts';
-
-interface Pending {
-  resolve(value: unknown): void;
-  reject(error: Error): void;
-  onProgress?: (progress: Progress) => void;
-}
+import { CallClient } from './call-client.ts';
+import type { Endpoint, EngineAnswer, EngineCalls, EngineMessage } from './protocol.ts';
 
 export class EngineClient implements Engine {
-  readonly #endpoint: Endpoint<WorkerMessage, ClientMessage>;
-  /** One entry a call, and one a stream while it waits for a chunk. */
-  readonly #pending = new Map<number, Pending>();
-  #nextId = 1;
+  readonly #endpoint: Endpoint<EngineAnswer, EngineMessage>;
+  /** A stream is here, too, while it waits for a chunk. */
+  readonly #calls: CallClient<EngineCalls>;
   #model: LoadedModel | null = null;
-  #failure: TramontaneError | null = null;
 
-  constructor(endpoint: Endpoint<WorkerMessage, ClientMessage>) {
+  constructor(endpoint: Endpoint<EngineAnswer, EngineMessage>) {
     this.#endpoint = endpoint;
+    this.#calls = new CallClient((message) => endpoint.postMessage(message));
     endpoint.addEventListener('message', ({ data }) => this.#receive(data));
   }
 
   /** Ends every pending call and all later ones with `error`: the worker is gone. */
   fail(error: TramontaneError): void {
-    this.#failure ??= error;
     this.#model = null;
-    const pending = [...this.#pending.values()];
-    this.#pending.clear();
-    for (const { reject } of pending) reject(error);
+    this.#calls.fail(error);
   }
 
   getAdapter(options: CallOptions = {}): Promise<AdapterReport | null> {
-    return this.#call('getAdapter', null, options);
+    return this.#calls.call('getAdapter', null, options);
   }
 
-  async loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
+  loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
     const { signal, onProgress, ...loadOptions } = options;
-    return this.#call(
+    return this.#calls.call(
       'loadModel',
       { source, options: loadOptions },
-      { ...(signal && { signal }) },
-      onProgress,
+      { ...(signal && { signal }), ...(onProgress && { onProgress }) },
     );
   }
 
   async unloadModel(): Promise<void> {
-    await this.#call('unloadModel', null);
+    await this.#calls.call('unloadModel', null);
   }
 
   getLoadedModel(): LoadedModel | null {
@@ -75,24 +63,24 @@ export class EngineClient implements Engine {
     { signal }: CallOptions = {},
   ): AsyncGenerator<ChatChunk, void, undefined> {
     signal?.throwIfAborted();
-    const id = this.#nextId++;
-    const abort = () => this.#abort(id, signal?.reason);
+    const id = this.#calls.createId();
+    const abort = () => this.#calls.abort(id, signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     let ended = false;
     try {
-      this.#send({ kind: 'stream', id, request });
+      this.#endpoint.postMessage({ kind: 'stream', id, request });
       for (;;) {
-        const chunk = await this.#wait<ChatChunk | null>(id, () => this.#send({ kind: 'pull', id }));
+        const chunk = await this.#pull(id);
         if (chunk === null) break;
         yield chunk;
       }
       ended = true;
     } catch (error) {
       ended = true;
-      throw signal?.aborted === true && this.#failure === null ? signal.reason : error;
+      throw this.#calls.explain(error, signal);
     } finally {
       signal?.removeEventListener('abort', abort);
-      if (!ended && this.#failure === null) this.#drain(id);
+      if (!ended && this.#calls.failure === null) this.#drain(id);
     }
   }
 
@@ -101,69 +89,36 @@ export class EngineClient implements Engine {
   }
 
   score(request: ScoreRequest, options: CallOptions = {}): Promise<ScoreResult> {
-    return this.#call('score', request, options);
+    return this.#calls.call('score', request, options);
   }
 
   tokenizeChat(messages: readonly ChatMessage[], options: CallOptions = {}): Promise<number[]> {
-    return this.#call('tokenizeChat', messages, options);
+    return this.#calls.call('tokenizeChat', messages, options);
   }
 
   async deleteModel(id: string): Promise<void> {
-    await this.#call('deleteModel', id);
+    await this.#calls.call('deleteModel', id);
   }
 
-  listStoredModels(): Promise<{ id: string; byteLength: number }[]> {
-    return this.#call('listStoredModels', null);
+  listStoredModels(): Promise<EngineCalls['listStoredModels']['output']> {
+    return this.#calls.call('listStoredModels', null);
   }
 
   async dispose(): Promise<void> {
-    if (this.#failure === null) await this.#call('dispose', null);
+    if (this.#calls.failure === null) await this.#calls.call('dispose', null);
     this.fail(new TramontaneError('engine-failed', 'The engine was disposed of.'));
   }
 
-  async #call<Name extends CallName>(
-    name: Name,
-    input: Calls[Name]['input'],
-    { signal }: CallOptions = {},
-    onProgress?: (progress: Progress) => void,
-  ): Promise<Calls[Name]['output']> {
-    signal?.throwIfAborted();
-    const id = this.#nextId++;
-    const abort = () => this.#abort(id, signal?.reason);
-    signal?.addEventListener('abort', abort, { once: true });
-    try {
-      // The union of messages is built from the same map, which TypeScript cannot see through a generic name.
-      const message = { kind: 'call', id, name, input } as ClientMessage;
-      return await this.#wait<Calls[Name]['output']>(id, () => this.#send(message), onProgress);
-    } catch (error) {
-      // Structured cloning would have lost the identity of the caller's own reason.
-      throw signal?.aborted === true && this.#failure === null ? signal.reason : error;
-    } finally {
-      signal?.removeEventListener('abort', abort);
-    }
-  }
-
-  #wait<T>(id: number, start: () => void, onProgress?: (progress: Progress) => void): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      if (this.#failure !== null) {
-        reject(this.#failure);
-        return;
-      }
-      assert(!this.#pending.has(id), `call ${id} waits twice`);
-      this.#pending.set(id, {
-        resolve: resolve as (value: unknown) => void,
-        reject,
-        ...(onProgress === undefined ? {} : { onProgress }),
-      });
-      start();
-    });
+  /** The next chunk of a stream; null at its end. */
+  #pull(id: number): Promise<ChatChunk | null> {
+    return this.#calls.wait(id, () => this.#endpoint.postMessage({ kind: 'pull', id }));
   }
 
   /** A stream whose reader left: stop it, and take what is still on the way so that the worker can end it. */
   #drain(id: number): void {
-    this.#abort(id, new DOMException('The reader left.', 'AbortError'));
+    this.#calls.abort(id, new DOMException('The reader left.', 'AbortError'));
     const next = (): void => {
-      this.#wait<ChatChunk | null>(id, () => this.#send({ kind: 'pull', id })).then(
+      this.#pull(id).then(
         (chunk) => {
           if (chunk !== null) next();
         },
@@ -174,44 +129,19 @@ export class EngineClient implements Engine {
     next();
   }
 
-  #abort(id: number, reason: unknown): void {
-    this.#send({ kind: 'abort', id, reason: toWireError(reason) });
-  }
-
-  #send(message: ClientMessage): void {
-    this.#endpoint.postMessage(message);
-  }
-
-  #receive(message: WorkerMessage): void {
+  #receive(message: EngineAnswer): void {
     switch (message.kind) {
-      case 'ready':
-        return;
       case 'model':
         this.#model = message.model;
         return;
-      case 'progress':
-        this.#pending.get(message.id)?.onProgress?.(message.progress);
-        return;
-      case 'result':
-        this.#settle(message.id)?.resolve(message.output);
-        return;
       case 'chunk':
-        this.#settle(message.id)?.resolve(message.chunk);
+        this.#calls.settle(message.id, message.chunk);
         return;
       case 'end':
-        this.#settle(message.id)?.resolve(null);
-        return;
-      case 'error':
-        this.#settle(message.id)?.reject(fromWireError(message.error));
+        this.#calls.settle(message.id, null);
         return;
       default:
-        unreachable(message);
+        this.#calls.receive(message);
     }
-  }
-
-  #settle(id: number): Pending | undefined {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
-    return pending;
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Messages between a page and the worker that runs the engine. Types only. Every call has an id of its own; a stream
- * is pulled: the worker makes the next chunk only when it is asked for, so a slow page is never flooded.
+ * Messages between a page and its workers: one runs the engine, one imports and keeps models. Types only. Every call has
+ * an id of its own; a stream is pulled: the worker makes the next chunk only when it is asked for, so a slow page is
+ * never flooded.
  */
 import type { WireError } from '../base/errors.ts';
 import type {
@@ -8,16 +9,27 @@ import type {
   ChatChunk,
   ChatMessage,
   ChatRequest,
+  GpuMemoryProbe,
+  ImportModelOptions,
+  ImportPreview,
+  ImportSource,
+  LoadCallOptions,
   LoadedModel,
   LoadOptions,
   ModelSource,
+  PendingModelInfo,
   Progress,
   ScoreRequest,
   ScoreResult,
+  StoredModelInfo,
+  VerifyReport,
 } from '../engine/api.ts';
 
-/** Calls answered by one value. */
-export interface Calls {
+/** Calls answered by one value: what goes in and what comes out. */
+export type CallMap<Name extends string> = Record<Name, { input: unknown; output: unknown }>;
+
+/** Calls to an engine. */
+export interface EngineCalls {
   getAdapter: { input: null; output: AdapterReport | null };
   loadModel: { input: { source: ModelSource; options: LoadOptions }; output: LoadedModel };
   unloadModel: { input: null; output: null };
@@ -28,24 +40,50 @@ export interface Calls {
   dispose: { input: null; output: null };
 }
 
-export type CallName = keyof Calls;
+/** Calls to a model manager. Files and blobs are cloned by reference: their bytes are not copied. */
+export interface ManagerCalls {
+  getAdapter: { input: null; output: AdapterReport | null };
+  inspectSource: { input: ImportSource; output: ImportPreview };
+  importModel: {
+    input: { source: ImportSource; options: Omit<ImportModelOptions, keyof LoadCallOptions> };
+    output: StoredModelInfo;
+  };
+  downloadModel: { input: ModelSource; output: StoredModelInfo };
+  listStoredModels: { input: null; output: StoredModelInfo[] };
+  listPendingModels: { input: null; output: PendingModelInfo[] };
+  verifyModel: { input: string; output: VerifyReport };
+  exportModel: { input: string; output: { name: string; contents: Blob } };
+  deleteModel: { input: string; output: null };
+  probeGpuMemory: { input: number; output: GpuMemoryProbe };
+  dispose: { input: null; output: null };
+}
 
 /** From page to worker. */
-export type ClientMessage =
-  | { [Name in CallName]: { kind: 'call'; id: number; name: Name; input: Calls[Name]['input'] } }[CallName]
-  | { kind: 'stream'; id: number; request: ChatRequest }
-  /** Asks stream `id` for its next chunk. */
-  | { kind: 'pull'; id: number }
+export type CallMessage<Calls extends CallMap<keyof Calls & string>> =
+  | {
+      [Name in keyof Calls & string]: { kind: 'call'; id: number; name: Name; input: Calls[Name]['input'] };
+    }[keyof Calls & string]
   /** Aborts call or stream `id`; it still answers, with an error or with what it has. */
   | { kind: 'abort'; id: number; reason: WireError };
 
+export type EngineMessage =
+  | CallMessage<EngineCalls>
+  | { kind: 'stream'; id: number; request: ChatRequest }
+  /** Asks stream `id` for its next chunk. */
+  | { kind: 'pull'; id: number };
+
+export type ManagerMessage = CallMessage<ManagerCalls>;
+
 /** From worker to page. */
-export type WorkerMessage =
+export type CallAnswer =
   /** Sent once, when the worker's code runs. */
   | { kind: 'ready' }
-  | { kind: 'result'; id: number; output: Calls[CallName]['output'] }
+  | { kind: 'result'; id: number; output: unknown }
   | { kind: 'error'; id: number; error: WireError }
-  | { kind: 'progress'; id: number; progress: Progress }
+  | { kind: 'progress'; id: number; progress: Progress };
+
+export type EngineAnswer =
+  | CallAnswer
   | { kind: 'chunk'; id: number; chunk: ChatChunk }
   | { kind: 'end'; id: number }
   /** The model that calls will run on has changed (loaded, unloaded, lost with its GPU). */

@@ -1,41 +1,29 @@
 /** The worker's side of the protocol: runs what it is asked on an engine. */
 import { unreachable } from '../base/assert.ts';
-import { fromWireError, TramontaneError, toWireError } from '../base/errors.ts';
-import type { ChatChunk, Engine, Progress } from '../engine/api.ts';
-import type { Calls, ClientMessage, Endpoint, WorkerMessage } from './protocol.ts';
+import type { ChatChunk, Engine } from '../engine/api.ts';
+import { type Call, type CallContext, CallServer } from './call-server.ts';
+import type { Endpoint, EngineAnswer, EngineCalls, EngineMessage } from './protocol.ts';
 
-type Call = Extract<ClientMessage, { kind: 'call' }>;
-
-/** Serves `engine` to whoever is at the other end. A message that is not of the protocol gets an error, if it has an id. */
-export function serveEngine(engine: Engine, endpoint: Endpoint<ClientMessage, WorkerMessage>): void {
-  const running = new Map<number, AbortController>();
+/** Serves `engine` to whoever is at the other end. */
+export function serveEngine(engine: Engine, endpoint: Endpoint<EngineMessage, EngineAnswer>): void {
   const streams = new Map<number, AsyncIterator<ChatChunk>>();
   let announced = engine.getLoadedModel();
 
-  const send = (message: WorkerMessage) => endpoint.postMessage(message);
+  const send = (message: EngineAnswer) => endpoint.postMessage(message);
   const announceModel = () => {
     const model = engine.getLoadedModel();
     if (model === announced) return;
     announced = model;
     send({ kind: 'model', model });
   };
-  const finish = (id: number) => {
-    running.delete(id);
-    streams.delete(id);
-    announceModel();
-  };
-
-  const runCall = async (call: Call, signal: AbortSignal) => {
-    try {
-      const onProgress = (progress: Progress) => send({ kind: 'progress', id: call.id, progress });
-      const output = await dispatch(engine, call, signal, onProgress);
-      finish(call.id);
-      send({ kind: 'result', id: call.id, output });
-    } catch (error) {
-      finish(call.id);
-      send({ kind: 'error', id: call.id, error: toWireError(error) });
-    }
-  };
+  const calls = new CallServer<EngineCalls>({
+    send,
+    run: (call, context) => dispatch(engine, call, context),
+    onEnd(id) {
+      streams.delete(id);
+      announceModel();
+    },
+  });
 
   const pull = async (id: number) => {
     const stream = streams.get(id);
@@ -44,46 +32,28 @@ export function serveEngine(engine: Engine, endpoint: Endpoint<ClientMessage, Wo
     try {
       const next = await stream.next();
       if (next.done === true) {
-        finish(id);
+        calls.end(id);
         send({ kind: 'end', id });
       } else {
         send({ kind: 'chunk', id, chunk: next.value });
       }
     } catch (error) {
-      finish(id);
-      send({ kind: 'error', id, error: toWireError(error) });
+      calls.fail(id, error);
     }
   };
 
   endpoint.addEventListener('message', ({ data }) => {
     switch (data.kind) {
-      case 'call': {
-        const controller = new AbortController();
-        running.set(data.id, controller);
-        void runCall(data, controller.signal);
-        return;
-      }
       case 'stream': {
-        const controller = new AbortController();
-        running.set(data.id, controller);
-        const { signal } = controller;
+        const signal = calls.begin(data.id);
         streams.set(data.id, engine.streamChat(data.request, { signal })[Symbol.asyncIterator]());
         return;
       }
       case 'pull':
         void pull(data.id);
         return;
-      case 'abort':
-        running.get(data.id)?.abort(fromWireError(data.reason));
-        return;
-      default: {
-        const unknown = data as { id?: unknown };
-        const error = new TramontaneError('protocol-invalid', 'The worker got a message it does not know.', {
-          nextStep: 'Reload the page: it and its worker are of different versions.',
-        });
-        if (typeof unknown.id === 'number')
-          send({ kind: 'error', id: unknown.id, error: toWireError(error) });
-      }
+      default:
+        calls.receive(data);
     }
   });
   send({ kind: 'ready' });
@@ -91,10 +61,9 @@ export function serveEngine(engine: Engine, endpoint: Endpoint<ClientMessage, Wo
 
 async function dispatch(
   engine: Engine,
-  call: Call,
-  signal: AbortSignal,
-  onProgress: (progress: Progress) => void,
-): Promise<Calls[Call['name']]['output']> {
+  call: Call<EngineCalls>,
+  { signal, onProgress }: CallContext,
+): Promise<EngineCalls[keyof EngineCalls]['output']> {
   switch (call.name) {
     case 'getAdapter':
       return engine.getAdapter({ signal });

@@ -2,6 +2,7 @@
  * What `lower` produces and `link` places into the runtime: WGSL kernels, planned buffers, and the programs that
  * WebLLM calls by name. Data only, no GPU objects, so that Node can inspect and test every plan.
  */
+import type { WeightFormat } from '../models/model-description.ts';
 
 /** A quantity that is known only when a program runs. */
 export type Variable =
@@ -39,6 +40,13 @@ export function tiles(variable: Variable, divide: number): DimExpr {
   return { variable, multiply: 1, add: 0, divide };
 }
 
+/** An amount that depends on the call: the sum of count * each. */
+export type Amount = readonly (readonly [count: DimExpr, each: number])[];
+
+export function evaluateAmount(amount: Amount, variables: Readonly<Record<Variable, number>>): number {
+  return amount.reduce((sum, [count, each]) => sum + evaluateDim(count, variables) * each, 0);
+}
+
 export function evaluateDim(expr: DimExpr, variables: Readonly<Record<Variable, number>>): number {
   return Math.ceil((variables[expr.variable] * expr.multiply + expr.add) / expr.divide);
 }
@@ -69,6 +77,23 @@ export interface KernelSource {
   uniforms: readonly string[];
 }
 
+/**
+ * What a step has to move and compute at the least, by which its time is judged. Every byte of weights, activations and
+ * caches that it needs counts once, however often the kernel loads it.
+ */
+export interface StepWork {
+  /** The operation, e.g. `norm-matvec`. */
+  op: string;
+  /** Its dimensions, for people, e.g. `(576 + 192 + 192) x 576`. */
+  shape: string;
+  /** Distinct formats of the weights that it reads. */
+  formats: readonly WeightFormat[];
+  /** Bytes read and written. */
+  bytes: Amount;
+  /** Floating-point operations of a matrix product, two a multiplication and addition. Null: not a product. */
+  flops: Amount | null;
+}
+
 /** One dispatch of a program. */
 export interface Step {
   kernel: KernelSource;
@@ -76,6 +101,7 @@ export interface Step {
   uniforms: readonly DimExpr[];
   /** Workgroups in x and y; z belongs to WebLLM (it folds an x of 65,536 or more into z). */
   grid: readonly [DimExpr, DimExpr];
+  work: StepWork;
 }
 
 export interface PlannedBuffer {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_RUNTIME_BYTES } from '../../scripts/build-runtime.ts';
-import { toySpec } from '../../tests/tools/toy-library.ts';
+import { toySpec, toyWork } from '../../tests/tools/toy-library.ts';
 import {
   argument,
   constant,
@@ -62,7 +62,13 @@ function withSoftmax(...steps: Step[]): LibrarySpec {
 
 const oneByOne = [constant(1), constant(1)] as const;
 const noop: KernelSource = { name: 'noop', wgsl: '// nothing', bindings: ['read_write'], uniforms: [] };
-const noopStep: Step = { kernel: noop, buffers: [planned('probs')], uniforms: [], grid: oneByOne };
+const noopStep: Step = {
+  kernel: noop,
+  buffers: [planned('probs')],
+  uniforms: [],
+  grid: oneByOne,
+  work: toyWork,
+};
 
 describe('the runtime', () => {
   test('is within its budget', () => {
@@ -230,6 +236,7 @@ describe('link', () => {
         ],
         uniforms: [dim('tokens'), dim('position', 128 * i)],
         grid: [dim('tokens', step + 1, 0, 64), constant(1)],
+        work: toyWork,
       }));
     const layers = Array.from({ length: 40 }, (_, i) => layer(i)).flat();
     const records = layers.flatMap((step) =>

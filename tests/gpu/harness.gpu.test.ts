@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { constant, type KernelSource, planned } from '../../src/modellib/library-spec.ts';
+import { toyWork } from '../tools/toy-library.ts';
 import { getTestDevice } from './gpu-device.ts';
 import { runSteps } from './run-steps.ts';
 
@@ -15,6 +16,7 @@ const step = {
   buffers: [planned('x')],
   uniforms: [],
   grid: [constant(3), constant(1)] as const,
+  work: toyWork,
 };
 
 test('the harness runs a kernel', async () => {

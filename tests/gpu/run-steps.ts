@@ -2,24 +2,13 @@
  * Runs the steps of a program on a bare device, the way WebLLM's runtime does: one compute pass per dispatch, buffers
  * bound whole, uniforms as i32 followed by packGridDimX, a grid of 65,536 or more in x folded into z.
  */
-import {
-  type BufferRef,
-  evaluateDim,
-  type KernelSource,
-  type Step,
-  type Variable,
-} from '../../src/modellib/library-spec.ts';
+import { bindStep, bufferKey, createPipeline, dispatchStep } from '../../src/modellib/bind-step.ts';
+import type { KernelSource, Step, Variable } from '../../src/modellib/library-spec.ts';
 
 export type BufferContents = ArrayBufferView | { byteLength: number };
 
-function key(ref: BufferRef): string {
-  if (ref.kind === 'planned') return `planned:${ref.name}`;
-  if (ref.kind === 'weight') return `weight:${ref.record}`;
-  return `argument:${ref.index}`;
-}
-
 export interface StepRun {
-  /** Contents by `planned:NAME`, `weight:RECORD` or `argument:INDEX`. */
+  /** Contents by {@link bufferKey}. */
   buffers: Record<string, BufferContents>;
   variables?: Partial<Record<Variable, number>>;
   /** Keys of the buffers to read back. */
@@ -31,40 +20,14 @@ export interface StepRun {
 /** Software drivers take seconds to compile a kernel, so a device keeps those that it has, by binding and source. */
 const compiled = new WeakMap<GPUDevice, Map<string, GPUComputePipeline>>();
 
-/** @throws Error with the compiler's messages and the source. */
+/** @throws as {@link createPipeline} */
 export async function getPipeline(device: GPUDevice, kernel: KernelSource): Promise<GPUComputePipeline> {
   const cache = compiled.get(device) ?? new Map<string, GPUComputePipeline>();
   compiled.set(device, cache);
   const cacheKey = [...kernel.bindings, kernel.name, kernel.wgsl].join('\n');
   const known = cache.get(cacheKey);
   if (known !== undefined) return known;
-  const module = device.createShaderModule({ code: kernel.wgsl, label: kernel.name });
-  const bad = (await module.getCompilationInfo()).messages.filter((message) => message.type === 'error');
-  if (bad.length > 0) {
-    const lines = kernel.wgsl.split('\n').map((line, i) => `${i + 1}: ${line}`);
-    throw new Error(
-      `${kernel.name}: ${bad.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join('; ')}\n${lines.join('\n')}`,
-    );
-  }
-  const layout = device.createBindGroupLayout({
-    entries: [
-      ...kernel.bindings.map((access, binding) => ({
-        binding,
-        visibility: GPUShaderStage.COMPUTE,
-        buffer: { type: access === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
-      })),
-      {
-        binding: kernel.bindings.length,
-        visibility: GPUShaderStage.COMPUTE,
-        buffer: { type: 'uniform' as const },
-      },
-    ],
-  });
-  const pipeline = await device.createComputePipelineAsync({
-    label: kernel.name,
-    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-    compute: { module, entryPoint: kernel.name },
-  });
+  const pipeline = await createPipeline(device, kernel);
   cache.set(cacheKey, pipeline);
   return pipeline;
 }
@@ -113,33 +76,23 @@ export async function runSteps(
     const encoder = device.createCommandEncoder();
     for (let repetition = 0; repetition < (run.repeat ?? 1); repetition++) {
       for (const step of steps) {
-        const pipeline = pipelines.get(step.kernel.name)!;
-        const gridX = evaluateDim(step.grid[0], variables);
-        const gridY = evaluateDim(step.grid[1], variables);
-        if (gridX === 0 || gridY === 0) continue;
-        let [x, z] = [gridX, 1];
-        while (x >= 65536) [x, z] = [Math.ceil(x / 2), z * 2];
-        const uniforms = new Int32Array([
-          ...step.uniforms.map((expr) => evaluateDim(expr, variables)),
-          gridX,
-        ]);
-        const uniform = create(uniforms.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
-        device.queue.writeBuffer(uniform, 0, uniforms);
-        const bindGroup = device.createBindGroup({
-          layout: pipeline.getBindGroupLayout(0),
-          entries: [
-            ...step.buffers.map((ref, binding) => {
-              const buffer = buffers.get(key(ref));
-              if (buffer === undefined) throw new Error(`${step.kernel.name}: no contents for ${key(ref)}`);
-              return { binding, resource: { buffer } };
-            }),
-            { binding: step.buffers.length, resource: { buffer: uniform } },
-          ],
+        const bound = bindStep(device, step, pipelines.get(step.kernel.name)!, {
+          variables,
+          bufferOf(ref) {
+            const buffer = buffers.get(bufferKey(ref));
+            if (buffer === undefined)
+              throw new Error(`${step.kernel.name}: no contents for ${bufferKey(ref)}`);
+            return buffer;
+          },
+          createUniform(contents) {
+            const uniform = create(contents.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+            device.queue.writeBuffer(uniform, 0, contents);
+            return uniform;
+          },
         });
+        if (bound === null) continue;
         const pass = encoder.beginComputePass();
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, bindGroup);
-        pass.dispatchWorkgroups(x, gridY, z);
+        dispatchStep(pass, bound);
         pass.end();
       }
     }

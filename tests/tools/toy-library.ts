@@ -14,6 +14,7 @@ import {
   type LibrarySpec,
   planned,
   type Step,
+  type StepWork,
   tiles,
   weight,
 } from '../../src/modellib/library-spec.ts';
@@ -258,6 +259,9 @@ const sample = kernel(
   }`,
 );
 
+/** The toy is never timed. */
+export const toyWork: StepWork = { op: 'toy', shape: '', formats: [], bytes: [], flops: null };
+
 const one = constant(1);
 const rowsOfVocabulary = constant(Math.ceil(toyVocabularySize / 64));
 
@@ -268,6 +272,7 @@ function forwardSteps(everyRow: boolean): Step[] {
       buffers: [planned('x'), planned('kv')],
       uniforms: [dim('position')],
       grid: [dim('tokens'), one],
+      work: toyWork,
     },
     {
       kernel: head,
@@ -280,6 +285,7 @@ function forwardSteps(everyRow: boolean): Step[] {
       ],
       uniforms: [everyRow ? constant(0) : dim('tokens', 1, -1), dim('position')],
       grid: [rowsOfVocabulary, everyRow ? dim('tokens') : one],
+      work: toyWork,
     },
   ];
 }
@@ -322,6 +328,7 @@ export function toySpec(): LibrarySpec {
           buffers: [argument(0), weight('embed'), planned('x')],
           uniforms: [],
           grid: [dim('tokens'), one],
+          work: toyWork,
         },
       ],
       decode: forwardSteps(false),
@@ -336,6 +343,7 @@ export function toySpec(): LibrarySpec {
           buffers: [argument(0), argument(2)],
           uniforms: [],
           grid: [rowsOfVocabulary, one],
+          work: toyWork,
         },
       ],
       applyLogitBias: [
@@ -344,6 +352,7 @@ export function toySpec(): LibrarySpec {
           buffers: [argument(0), argument(2), argument(3), planned('extras')],
           uniforms: [dim('count')],
           grid: [tiles('count', 1 << 20), one],
+          work: toyWork,
         },
       ],
       applyPenalty: [
@@ -352,10 +361,17 @@ export function toySpec(): LibrarySpec {
           buffers: [argument(0), argument(3), argument(4), argument(5)],
           uniforms: [dim('count')],
           grid: [tiles('count', 64), one],
+          work: toyWork,
         },
       ],
       softmax: [
-        { kernel: softmax, buffers: [argument(0), planned('probs')], uniforms: [], grid: [one, one] },
+        {
+          kernel: softmax,
+          buffers: [argument(0), planned('probs')],
+          uniforms: [],
+          grid: [one, one],
+          work: toyWork,
+        },
       ],
       sample: [
         {
@@ -370,6 +386,7 @@ export function toySpec(): LibrarySpec {
           ],
           uniforms: [dim('biased')],
           grid: [one, one],
+          work: toyWork,
         },
       ],
     },

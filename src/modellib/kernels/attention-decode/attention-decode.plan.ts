@@ -2,7 +2,7 @@
 import type { Architecture } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, dim, type Step, tiles } from '../../library-spec.ts';
-import { requireAttentionShape } from '../rope-kv/kv-cache.ts';
+import { attentionShapeLabel, kvBytesPerPosition, requireAttentionShape } from '../rope-kv/kv-cache.ts';
 import {
   attentionMergeKernel,
   attentionSplitKernel,
@@ -29,7 +29,11 @@ export function decodeAttentionPartialBytes(
   { headCount, headDim }: Pick<Architecture, 'headCount' | 'headDim'>,
   contextLength: number,
 ): number {
-  return Math.ceil(contextLength / SPLIT_POSITIONS) * headCount * (headDim + 4) * 4;
+  return Math.ceil(contextLength / SPLIT_POSITIONS) * splitRecordBytes({ headCount, headDim });
+}
+
+function splitRecordBytes({ headCount, headDim }: Pick<Architecture, 'headCount' | 'headDim'>): number {
+  return headCount * (headDim + 4) * 4;
 }
 
 /**
@@ -42,6 +46,9 @@ export function decodeAttentionPartialBytes(
 export function planDecodeAttention(operands: DecodeAttentionOperands, caps: GpuCaps): Step[] {
   const { architecture } = operands;
   requireAttentionShape(architecture, operands.contextLength, caps);
+  const shape = attentionShapeLabel(architecture);
+  const rowBytes = architecture.headCount * architecture.headDim * 4;
+  const splits = [tiles('length', SPLIT_POSITIONS), splitRecordBytes(architecture)] as const;
   return [
     {
       kernel: attentionSplitKernel(architecture, caps),
@@ -51,12 +58,26 @@ export function planDecodeAttention(operands: DecodeAttentionOperands, caps: Gpu
         tiles('length', SPLIT_POSITIONS),
         constant(architecture.headCount / headsPerWorkgroup(architecture, caps)),
       ],
+      work: {
+        op: 'attention-split',
+        shape,
+        formats: [],
+        bytes: [[constant(1), rowBytes], [dim('length'), kvBytesPerPosition(architecture)], splits],
+        flops: null,
+      },
     },
     {
       kernel: attentionMergeKernel(architecture, caps),
       buffers: [operands.partials, operands.output],
       uniforms: [tiles('length', SPLIT_POSITIONS)],
       grid: [constant(architecture.headCount), dim('one')],
+      work: {
+        op: 'attention-merge',
+        shape,
+        formats: [],
+        bytes: [splits, [constant(1), rowBytes]],
+        flops: null,
+      },
     },
   ];
 }

@@ -2,7 +2,7 @@
 import type { Architecture } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, dim, type Step } from '../../library-spec.ts';
-import { requireAttentionShape } from '../rope-kv/kv-cache.ts';
+import { attentionShapeLabel, kvBytesPerPosition, requireAttentionShape } from '../rope-kv/kv-cache.ts';
 import { attentionPrefillKernel, prefillTile } from './attention-prefill.wgsl.ts';
 
 export interface PrefillAttentionOperands {
@@ -35,6 +35,16 @@ export function planPrefillAttention(operands: PrefillAttentionOperands, caps: G
         dim('tokens', architecture.headCount / architecture.kvHeadCount, 0, rows),
         constant(architecture.kvHeadCount),
       ],
+      work: {
+        op: 'attention-prefill',
+        shape: attentionShapeLabel(architecture),
+        formats: [],
+        bytes: [
+          [dim('tokens'), architecture.headCount * architecture.headDim * 8],
+          [dim('length'), kvBytesPerPosition(architecture)],
+        ],
+        flops: null,
+      },
     },
   ];
 }

@@ -1,6 +1,7 @@
 import type { Matrix } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, dim, type Step, tiles } from '../../library-spec.ts';
+import { productWork } from '../matrix/matrix-work.ts';
 import {
   concatenationSegments,
   packSegments,
@@ -13,7 +14,13 @@ import {
 } from '../matrix/segments.ts';
 import { matmulKernel } from './matmul.wgsl.ts';
 import { matmulLaneRowsKernel } from './matmul-lane-rows.wgsl.ts';
-import { chooseMatmulTile, type MatmulEpilogue, type MatmulTile, outputRowsPerTile } from './matmul-shape.ts';
+import {
+  chooseMatmulTile,
+  MATMUL_OPS,
+  type MatmulEpilogue,
+  type MatmulTile,
+  outputRowsPerTile,
+} from './matmul-shape.ts';
 
 export interface Matmul {
   /** f32 [tokens, columns]. */
@@ -111,5 +118,9 @@ function plan(
       constant(workgroupCount(segments, outputRowsPerTile(tile, epilogue))),
       tiles('tokens', tile.tokens),
     ],
+    work: productWork(MATMUL_OPS[epilogue].op.replaceAll('_', '-'), { segments, columns }, dim('tokens'), {
+      norm: false,
+      accumulates: epilogue === 'add',
+    }),
   }));
 }

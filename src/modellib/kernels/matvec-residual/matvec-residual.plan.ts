@@ -1,6 +1,7 @@
 import type { Matrix } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, type Step } from '../../library-spec.ts';
+import { productWork } from '../matrix/matrix-work.ts';
 import { chooseMatvecShape, rowsPerWorkgroup } from '../matrix/matvec-shape.ts';
 import {
   concatenationSegments,
@@ -32,5 +33,9 @@ export function planMatvecResidual({ input, matrix, residual }: MatvecResidual, 
     buffers: [input, ...partBuffers(partBindings(segments)), residual],
     uniforms: [],
     grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape, 1))), constant(1)],
+    work: productWork('matvec-residual', { segments, columns }, constant(1), {
+      norm: false,
+      accumulates: true,
+    }),
   }));
 }

@@ -2,6 +2,7 @@ import { assert } from '../../../base/assert.ts';
 import type { Matrix, Vector } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, type Step, weight } from '../../library-spec.ts';
+import { productWork } from '../matrix/matrix-work.ts';
 import { chooseMatvecShape, rowsPerWorkgroup } from '../matrix/matvec-shape.ts';
 import {
   packSegments,
@@ -38,5 +39,6 @@ export function planNormGateUp({ x, gain, epsilon, gate, up, output }: NormGateU
     buffers: [x, weight(gain.record), ...partBuffers(partBindings(segments)), output],
     uniforms: [],
     grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape, 2))), constant(1)],
+    work: productWork('norm-gate-up', { segments, columns }, constant(1), { norm: true, accumulates: false }),
   }));
 }

@@ -2,6 +2,7 @@ import { assert } from '../../../base/assert.ts';
 import type { Matrix, Vector } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, type DimExpr, type Step, weight } from '../../library-spec.ts';
+import { productWork } from '../matrix/matrix-work.ts';
 import { chooseMatvecShape, rowsPerWorkgroup } from '../matrix/matvec-shape.ts';
 import {
   concatenationSegments,
@@ -43,5 +44,6 @@ export function planNormMatvec(
     buffers: [x, weight(gain.record), ...partBuffers(partBindings(segments)), output],
     uniforms: [row],
     grid: [constant(workgroupCount(segments, rowsPerWorkgroup(shape, 1))), constant(1)],
+    work: productWork('norm-matvec', { segments, columns }, constant(1), { norm: true, accumulates: false }),
   }));
 }

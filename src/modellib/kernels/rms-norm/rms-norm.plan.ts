@@ -28,6 +28,16 @@ export function planRmsNorm({ x, gain, epsilon, output, columns }: RmsNorm, caps
       buffers: [x, weight(gain.record), output],
       uniforms: [],
       grid: [dim('tokens'), constant(1)],
+      work: {
+        op: 'rms-norm',
+        shape: `${columns}`,
+        formats: [],
+        bytes: [
+          [constant(1), columns * 4],
+          [dim('tokens'), columns * 8],
+        ],
+        flops: null,
+      },
     },
   ];
 }

@@ -19,6 +19,16 @@ export const KEY_RUN_DIMS = 8;
 
 export type AttentionShape = Pick<Architecture, 'headCount' | 'kvHeadCount' | 'headDim'>;
 
+/** For people: `32 heads, 8 kv, 128 wide`. */
+export function attentionShapeLabel({ headCount, kvHeadCount, headDim }: AttentionShape): string {
+  return `${headCount} heads, ${kvHeadCount} kv, ${headDim} wide`;
+}
+
+/** Bytes of one position in the key and the value cache of a layer. */
+export function kvBytesPerPosition({ kvHeadCount, headDim }: AttentionShape): number {
+  return kvHeadCount * headDim * 4;
+}
+
 /** Bytes of one layer's key cache and value cache for `contextLength` positions, rounded up to whole pages. */
 export function kvCacheByteLength(
   { kvHeadCount, headDim }: AttentionShape,

@@ -1,8 +1,8 @@
 /** Rotary position embedding of queries and keys, and the write of keys and values into their caches. */
 import type { Architecture } from '../../../models/model-description.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
-import { type BufferRef, dim, type Step } from '../../library-spec.ts';
-import { requireAttentionShape } from './kv-cache.ts';
+import { type BufferRef, constant, dim, type Step } from '../../library-spec.ts';
+import { attentionShapeLabel, requireAttentionShape } from './kv-cache.ts';
 import { ROPE_KV_WORKGROUP, ROPE_LOW_POSITIONS, ropeKvItemsPerToken, ropeKvKernel } from './rope-kv.wgsl.ts';
 
 export { kvCacheByteLength } from './kv-cache.ts';
@@ -49,6 +49,7 @@ export interface RopeKvOperands {
  */
 export function planRopeKv(operands: RopeKvOperands, caps: GpuCaps): Step[] {
   const { architecture } = operands;
+  const { headCount, kvHeadCount, headDim } = architecture;
   requireAttentionShape(architecture, operands.contextLength, caps);
   return [
     {
@@ -56,6 +57,17 @@ export function planRopeKv(operands: RopeKvOperands, caps: GpuCaps): Step[] {
       buffers: [operands.qkv, operands.ropeTable, operands.keyCache, operands.valueCache],
       uniforms: [dim('tokens'), dim('position')],
       grid: [dim('tokens', ropeKvItemsPerToken(architecture), 0, ROPE_KV_WORKGROUP), dim('one')],
+      work: {
+        op: 'rope-kv',
+        shape: attentionShapeLabel(architecture),
+        formats: [],
+        // Query rows are read and written, keys and values read as f32 and written as f16; a table entry of each level.
+        bytes: [
+          [dim('tokens'), (headCount * 8 + kvHeadCount * 12 + 4) * headDim],
+          [constant(1), headDim * 4],
+        ],
+        flops: null,
+      },
     },
   ];
 }

@@ -5,7 +5,16 @@
  */
 import { TramontaneError } from '../../../base/errors.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
-import { argument, type BufferRef, constant, dim, type Step, tiles } from '../../library-spec.ts';
+import {
+  type Amount,
+  argument,
+  type BufferRef,
+  constant,
+  dim,
+  type Step,
+  type StepWork,
+  tiles,
+} from '../../library-spec.ts';
 import {
   ELEMENTWISE_WORKGROUP,
   idRanges,
@@ -29,6 +38,22 @@ const MAX_VOCABULARY = 2 ** 21;
 
 interface Vocabulary {
   vocabularySize: number;
+}
+
+/** Work on the logits: `vocabularyBytes` for each of them, and what else there is. */
+function logitsWork(
+  op: string,
+  { vocabularySize }: Vocabulary,
+  vocabularyBytes: number,
+  others: Amount = [],
+): StepWork {
+  return {
+    op,
+    shape: `${vocabularySize}`,
+    formats: [],
+    bytes: [[constant(vocabularySize), vocabularyBytes], ...others],
+    flops: null,
+  };
 }
 
 function requireVocabulary({ vocabularySize }: Vocabulary, caps: GpuCaps): void {
@@ -105,6 +130,7 @@ export function planApplyBitmask(
       buffers: [argument(0), argument(2)],
       uniforms: [],
       grid: [constant(Math.ceil(vocabularySize / ELEMENTWISE_WORKGROUP)), dim('one')],
+      work: logitsWork('apply-bitmask', operands, 8 + 1 / 8),
     },
   ];
 }
@@ -121,6 +147,10 @@ export function planApplyLogitBias(operands: Vocabulary & { extras: BufferRef },
       buffers: [argument(0), argument(2), argument(3), operands.extras],
       uniforms: [dim('count')],
       grid: [dim('one'), dim('one')],
+      work: logitsWork('apply-logit-bias', operands, 0, [
+        [dim('count'), 16],
+        [constant(1), SAMPLING_EXTRAS_BYTES],
+      ]),
     },
   ];
 }
@@ -137,6 +167,10 @@ export function planApplyPenalty(operands: Vocabulary, caps: GpuCaps): Step[] {
       buffers: [argument(0), argument(3), argument(4), argument(5)],
       uniforms: [dim('count')],
       grid: [tiles('count', ELEMENTWISE_WORKGROUP), dim('one')],
+      work: logitsWork('apply-penalty', operands, 0, [
+        [dim('count'), 16],
+        [constant(1), 12],
+      ]),
     },
   ];
 }
@@ -157,18 +191,21 @@ export function planSoftmax(
   requireVocabulary(operands, caps);
   const { vocabularySize, probs, partials } = operands;
   const chunks = constant(Math.ceil(vocabularySize / SOFTMAX_CHUNK));
+  const partialBytes: Amount = [[constant(1), softmaxPartialBytes(vocabularySize)]];
   return [
     {
       kernel: softmaxPartialKernel(vocabularySize, caps),
       buffers: [argument(0), partials],
       uniforms: [],
       grid: [chunks, dim('one')],
+      work: logitsWork('softmax-partial', operands, 4, partialBytes),
     },
     {
       kernel: softmaxWriteKernel(vocabularySize, caps),
       buffers: [argument(0), partials, probs],
       uniforms: [],
       grid: [chunks, dim('one')],
+      work: logitsWork('softmax-write', operands, 8, partialBytes),
     },
   ];
 }
@@ -190,6 +227,8 @@ export function planSample(
       buffers: [argument(0), argument(1), argument(2), argument(3), operands.extras, operands.output],
       uniforms: [constant(operands.vocabularySize), dim('biased')],
       grid: [dim('one'), dim('one')],
+      // Greedy: one look at every logit; temperature, id.
+      work: logitsWork('sample', operands, 4, [[constant(1), 8]]),
     },
   ];
 }

@@ -160,10 +160,18 @@ export interface AdapterReport {
 export interface ModelSource {
   /** Names the model in the weight store and in answers. */
   id: string;
-  /** Absolute or page-relative URL of the folder that holds `mlc-chat-config.json` and `tensor-cache.json`. */
-  url: string;
+  /**
+   * Absolute or page-relative URL of the folder that holds `mlc-chat-config.json` and `tensor-cache.json`. Absent: the
+   * model is loaded from the weight store only.
+   */
+  url?: string;
   /** URL of a prebuilt WebLLM model library. Absent: the library is generated for this device. */
   modelLibUrl?: string;
+  /** What people are told of a stored model whose own files do not tell. */
+  name?: string;
+  quantization?: string;
+  parameterCount?: number;
+  licence?: string | null;
 }
 
 /** A model as a person chooses it: one entry of a site's `models/models.json`. */
@@ -286,11 +294,11 @@ export interface Engine {
   /** Token ids that a conversation renders to, generation prompt included. Nothing is run. */
   tokenizeChat(messages: readonly ChatMessage[], options?: CallOptions): Promise<number[]>;
 
-  /** Forgets stored weights of a model. */
+  /** Forgets stored weights of a model. @throws TramontaneError `model-busy` while another tab stores or loads it */
   deleteModel(id: string): Promise<void>;
 
   /** Models whose weights are stored whole. */
-  listStoredModels(): Promise<{ id: string; byteLength: number }[]>;
+  listStoredModels(): Promise<StoredModelInfo[]>;
 
   /** Ends the engine; pending calls reject. */
   dispose(): Promise<void>;
@@ -300,14 +308,14 @@ export interface Engine {
 export interface StoredModelInfo {
   id: string;
   name: string;
-  /** As its makers name it: `Q4_1`, `Q4_K_M`. */
-  quantization: string;
-  parameterCount: number;
+  /** As its makers name it: `Q4_1`, `Q4_K_M`. Null, like the numbers below, where the model's files do not tell. */
+  quantization: string | null;
+  parameterCount: number | null;
   /** Bytes of the weights. */
   byteLength: number;
   /** Tokens of context that the build is configured for, and the most the model was made for. */
-  contextLength: number;
-  maxContextLength: number;
+  contextLength: number | null;
+  maxContextLength: number | null;
   /** KV cache per token of context, of all layers together. Null where a prebuilt model's files do not tell. */
   kvBytesPerToken: number | null;
   /** Each layer's keys, and its values, are one GPU binding: this bounds the context. Null as above. */

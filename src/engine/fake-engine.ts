@@ -21,6 +21,7 @@ import type {
   ProgressPhase,
   ScoreRequest,
   ScoreResult,
+  StoredModelInfo,
   Timings,
   Usage,
 } from './api.ts';
@@ -109,7 +110,7 @@ export function createFakeEngine(options: Partial<FakeEngineOptions> = {}): Engi
 
 class FakeEngine implements Engine {
   readonly #options: FakeEngineOptions;
-  readonly #stored = new Map<string, number>();
+  readonly #stored = new Map<string, StoredModelInfo>();
   #loaded: LoadedModel | null = null;
   #failuresLeft: number;
   #answers = 0;
@@ -189,7 +190,20 @@ class FakeEngine implements Engine {
       }
     }
     this.#failIfDue('load');
-    this.#stored.set(source.id, byteLength);
+    this.#stored.set(source.id, {
+      id: source.id,
+      name: source.name ?? source.id,
+      quantization: source.quantization ?? null,
+      parameterCount: source.parameterCount ?? null,
+      byteLength,
+      contextLength: this.#options.contextLength,
+      maxContextLength: this.#options.contextLength,
+      kvBytesPerToken: null,
+      layerCount: null,
+      licence: source.licence ?? null,
+      source: { name: source.id, url: source.url ?? null },
+      storedAt: Date.now(),
+    });
     this.#loaded = {
       id: source.id,
       contextLength: options.contextLength ?? this.#options.contextLength,
@@ -365,8 +379,8 @@ class FakeEngine implements Engine {
     this.#stored.delete(id);
   }
 
-  async listStoredModels(): Promise<{ id: string; byteLength: number }[]> {
-    return [...this.#stored].map(([id, byteLength]) => ({ id, byteLength }));
+  async listStoredModels(): Promise<StoredModelInfo[]> {
+    return [...this.#stored.values()];
   }
 
   async dispose(): Promise<void> {

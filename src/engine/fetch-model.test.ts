@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { MemoryWeightStore } from '../storage/weight-store.ts';
 import type { Progress } from './api.ts';
-import { fetchModel, storedName } from './fetch-model.ts';
+import { fetchModel } from './fetch-model.ts';
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 const shards = [0, 1, 2, 3, 4].map((i) => Buffer.alloc(10_000 + i, i + 1));
@@ -61,7 +61,7 @@ test('a model is downloaded once, checked, stored, and used without a network fr
   expect(files.shards.map((shard) => shard.byteLength)).toEqual(shards.map((shard) => shard.length));
   const total = shards.reduce((sum, shard) => sum + shard.length, 0);
   expect(progress.at(-1)).toMatchObject({ phase: 'download', bytes: total, totalBytes: total });
-  expect(await (await store.readFile('m', storedName(files.shards[3]!)))!.text()).toBe(shards[3]!.toString());
+  expect(await (await store.readFile('m', files.shards[3]!.storedName))!.text()).toBe(shards[3]!.toString());
 
   await fetchModel({ id: 'm', url }, { store, baseUrl: url });
   expect(shardRequests()).toBe(shards.length);
@@ -141,7 +141,7 @@ test.each<[string, RequestListener]>([
     nextStep: expect.any(String),
   });
   for (const shard of old.shards)
-    expect((await store.readFile('m', storedName(shard)))?.size).toBe(shard.byteLength);
+    expect((await store.readFile('m', shard.storedName))?.size).toBe(shard.byteLength);
   expect((await store.readModel('m'))?.files).toEqual(old.shards);
 });
 

@@ -9,10 +9,22 @@
 import { delay } from '../base/abort.ts';
 import { errorMessage, isAbortError, isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
+import { sha256Hex } from '../base/sha256.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../models/model-files.ts';
+import { withModelLock } from '../storage/model-lock.ts';
 import { estimateStorage } from '../storage/quota.ts';
-import type { StoredFile, StoredModel, WeightStore } from '../storage/weight-store.ts';
+import {
+  lastSegment,
+  type NewModel,
+  type PendingModel,
+  type StoredFile,
+  type StoredModel,
+  storedName,
+  sumBytes,
+  type WeightStore,
+} from '../storage/weight-store.ts';
 import type { ModelSource, Progress } from './api.ts';
+import { readModelFacts } from './stored-models.ts';
 
 /** Name under which a prebuilt model library lies beside the weights. */
 export const LIBRARY_FILE = 'model-library.wasm';
@@ -21,7 +33,7 @@ export interface FetchedModel {
   config: unknown;
   tensorCache: unknown;
   /** Shards in their order. */
-  shards: StoredFile[];
+  shards: readonly StoredFile[];
 }
 
 /** The small files of a model, as parsed JSON; the tokenizer as text. */
@@ -53,56 +65,130 @@ const PARALLEL_DOWNLOADS = 3;
  */
 export async function fetchModel(source: ModelSource, options: FetchModelOptions): Promise<FetchedModel> {
   const { store, signal } = options;
-  const folder = new URL(source.url.endsWith('/') ? source.url : `${source.url}/`, options.baseUrl);
-  const stored = await store.readModel(source.id);
-  const description = await readDescription(source, folder, stored, options);
+  const folder = source.url === undefined ? null : folderUrl(source.url, options.baseUrl);
+  const description = await readDescription(source, folder, options);
   const config = await parseJson(description.files, CONFIG_FILE);
   const tensorCache = await parseJson(description.files, TENSOR_CACHE_FILE);
   const tokenizer = (await description.files.get(TOKENIZER_FILE)?.text()) ?? '';
   options.check?.({ config, tensorCache, tokenizer });
-  const shards = listShards(tensorCache);
+  const listed = listShards(tensorCache);
+  const done = (shards: readonly StoredFile[]) => ({ config, tensorCache, shards });
 
-  const missing: StoredFile[] = [];
-  for (const shard of shards) {
-    const blob = await store.readFile(source.id, storedName(shard));
-    if (blob?.size !== shard.byteLength) missing.push(shard);
-  }
-  if (missing.length > 0 && description.offline) {
+  if (folder === null || description.offline) {
+    const missing = await findMissing(store, source.id, listed);
+    if (missing.length === 0) return done(listed);
     throw new TramontaneError(
       'shard-missing',
-      `${missing.length} of ${shards.length} weight files are not stored here.`,
+      `${missing.length} of ${listed.length} weight files are not stored here.`,
       {
-        nextStep: 'Connect to the network and load the model again; what is stored is kept.',
+        nextStep:
+          folder === null
+            ? 'Import the model again; what is stored is kept.'
+            : 'Connect to the network and load the model again; what is stored is kept.',
         data: { missing: missing.map((shard) => shard.name) },
       },
     );
   }
-
-  if (missing.length > 0) {
-    await requireRoom(missing);
-    await downloadShards(source, folder, shards, missing, options);
-  }
-  if (!description.offline) {
-    const manifest: StoredModel = {
-      version: 1,
-      id: source.id,
-      url: folder.href,
-      files: shards,
-      storedAt: Date.now(),
-    };
-    await store.writeModel(manifest, description.files);
-    const names = new Set([...description.files.keys(), ...shards.map(storedName)]);
-    const stale = (await store.listFiles(source.id)).filter((name) => !names.has(name));
-    if (stale.length > 0) await store.deleteFiles(source.id, stale);
+  const model: NewModel = {
+    id: source.id,
+    source: { kind: 'site', name: lastSegment(folder.href), url: folder.href },
+    identity: null,
+    facts: readModelFacts(config, source),
+    files: listed,
+  };
+  const isCurrent = async () =>
+    (await isSameModel(await store.readModel(source.id), model, description.files)) &&
+    (await findMissing(store, source.id, listed)).length === 0;
+  if (!(await isCurrent())) {
+    // Where another tab is storing this model, it is whole when the lock is ours.
+    await withModelLock(source.id, { wait: true, ...(signal && { signal }) }, async () => {
+      if (!(await isCurrent())) await storeModel(model, folder, description.files, options);
+    });
   }
   signal?.throwIfAborted();
-  return { config, tensorCache, shards };
+  return done(listed);
 }
 
-/** The name under which a shard lies in the weight store: with a hash of its contents, where the model gives one. */
-export function storedName(shard: StoredFile): string {
-  const hash = shard.sha256 ?? shard.md5;
-  return hash === null ? shard.name : `${shard.name}.${hash.slice(0, 16)}`;
+function folderUrl(url: string, baseUrl: string): URL {
+  return new URL(url.endsWith('/') ? url : `${url}/`, baseUrl);
+}
+
+/** True if the manifest says all that the new one would. */
+async function isSameModel(
+  stored: StoredModel | null,
+  model: NewModel,
+  smallFiles: ReadonlyMap<string, Blob>,
+): Promise<boolean> {
+  if (stored === null || stored.source.url !== model.source.url) return false;
+  const names = (files: readonly StoredFile[]) => files.map((file) => file.storedName).join('/');
+  if (names(stored.files) !== names(model.files) || stored.smallFiles.length !== smallFiles.size)
+    return false;
+  for (const { name, sha256 } of stored.smallFiles) {
+    const contents = await smallFiles.get(name)?.arrayBuffer();
+    if (contents === undefined || (await sha256Hex(contents)) !== sha256) return false;
+  }
+  return true;
+}
+
+async function findMissing(
+  store: WeightStore,
+  modelId: string,
+  shards: readonly StoredFile[],
+): Promise<StoredFile[]> {
+  const missing: StoredFile[] = [];
+  for (const shard of shards) {
+    const blob = await store.readFile(modelId, shard.storedName);
+    if (blob?.size !== shard.byteLength) missing.push(shard);
+  }
+  return missing;
+}
+
+/** Downloads what is missing and makes the model whole. The caller is its only writer. */
+async function storeModel(
+  model: NewModel,
+  folder: URL,
+  smallFiles: ReadonlyMap<string, Blob>,
+  options: FetchModelOptions,
+): Promise<void> {
+  const { store } = options;
+  const { id, source, identity } = model;
+  const missing = new Set(await findMissing(store, id, model.files));
+  // The checksums of shards whose source gives none were computed when they were stored.
+  const known = new Map(
+    [...((await store.readModel(id))?.files ?? []), ...((await store.readPending(id))?.shards ?? [])].map(
+      (file) => [file.storedName, file],
+    ),
+  );
+  const shards = new Map(
+    model.files
+      .filter((file) => !missing.has(file))
+      .map((file) => [file.storedName, known.get(file.storedName) ?? file]),
+  );
+  const totalBytes = sumBytes(model.files);
+  const startedAt = Date.now();
+  const pending = (): PendingModel => ({
+    version: 1,
+    id,
+    name: model.facts?.name ?? id,
+    source,
+    identity,
+    shards: [...shards.values()],
+    doneBytes: sumBytes([...shards.values()]),
+    totalBytes,
+    startedAt,
+    updatedAt: Date.now(),
+  });
+  if (missing.size > 0) {
+    await requireRoom([...missing]);
+    await store.writePending(pending());
+    await downloadShards(folder, [...missing], totalBytes, options, async (shard, bytes) => {
+      const sha256 = shard.sha256 ?? (await sha256Hex(bytes));
+      shards.set(shard.storedName, { ...shard, sha256 });
+      await store.writePending(pending(), new Map([[shard.storedName, new Blob([bytes])]]));
+    });
+  }
+  const files = model.files.map((file) => shards.get(file.storedName) ?? file);
+  await store.writeModel({ ...model, files }, smallFiles);
 }
 
 interface Description {
@@ -114,17 +200,27 @@ interface Description {
 /** The small files: from the folder, which may have changed; from the store where it cannot be reached. */
 async function readDescription(
   source: ModelSource,
-  folder: URL,
-  stored: StoredModel | null,
+  folder: URL | null,
   options: FetchModelOptions,
 ): Promise<Description> {
-  const urls = new Map(
-    [CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE].map((name) => [name, new URL(name, folder)]),
-  );
-  if (source.modelLibUrl !== undefined) urls.set(LIBRARY_FILE, new URL(source.modelLibUrl, options.baseUrl));
+  const stored = await options.store.readModel(source.id);
+  const names = [CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE];
+  const urls = names.map((name) => [name, new URL(name, folder ?? options.baseUrl)] as const);
+  if (source.modelLibUrl !== undefined) {
+    names.push(LIBRARY_FILE);
+    urls.push([LIBRARY_FILE, new URL(source.modelLibUrl, options.baseUrl)]);
+  }
+  if (folder === null) {
+    const files = stored === null ? null : await readSmallFiles(options.store, source.id, names);
+    if (files !== null) return { files, offline: true };
+    throw new TramontaneError('model-unknown', `${source.id} is not stored here.`, {
+      nextStep: 'Import the model again.',
+      data: { model: source.id },
+    });
+  }
   try {
     const files = await Promise.all(
-      Array.from(urls, async ([name, url]): Promise<[string, Blob]> => {
+      urls.map(async ([name, url]): Promise<[string, Blob]> => {
         const response = await fetchFile(url, options.signal, { cache: 'no-cache' });
         return [name, await readNetwork(url, options.signal, () => response.blob())];
       }),
@@ -132,24 +228,34 @@ async function readDescription(
     return { files: new Map(files), offline: false };
   } catch (error) {
     if (stored === null || !isTramontaneError(error)) throw error;
-    const files = new Map<string, Blob>();
-    for (const name of urls.keys()) {
-      const blob = await options.store.readFile(source.id, name);
-      if (blob === null) throw error;
-      files.set(name, blob);
-    }
+    const files = await readSmallFiles(options.store, source.id, names);
+    if (files === null) throw error;
     return { files, offline: true };
   }
 }
 
+/** @returns null where one is not there. */
+async function readSmallFiles(
+  store: WeightStore,
+  modelId: string,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, Blob> | null> {
+  const files = new Map<string, Blob>();
+  for (const name of names) {
+    const blob = await store.readFile(modelId, name);
+    if (blob === null) return null;
+    files.set(name, blob);
+  }
+  return files;
+}
+
 async function downloadShards(
-  source: ModelSource,
   folder: URL,
-  shards: readonly StoredFile[],
   missing: readonly StoredFile[],
+  total: number,
   options: FetchModelOptions,
+  onShard: (shard: StoredFile, bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
 ): Promise<void> {
-  const total = sumBytes(shards);
   const meter = new ProgressMeter(total, total - sumBytes(missing));
   const report = (byteLength: number) =>
     options.onProgress?.({ phase: 'download', ...meter.add(byteLength) });
@@ -163,7 +269,7 @@ async function downloadShards(
     for (let shard = queue.shift(); shard !== undefined; shard = queue.shift()) {
       const firstRetryMs = options.firstRetryMs ?? FIRST_RETRY_MS;
       const bytes = await downloadShard(new URL(shard.name, folder), shard, signal, report, firstRetryMs);
-      await options.store.writeFile(source.id, storedName(shard), new Blob([bytes]));
+      await onShard(shard, bytes);
     }
   };
   const workers = Array.from({ length: PARALLEL_DOWNLOADS }, () =>
@@ -311,8 +417,8 @@ function listShards(tensorCache: unknown): StoredFile[] {
       return {
         name: dataPath,
         byteLength: nbytes as number,
+        storedName: storedName(dataPath, sha256 ?? (typeof md5sum === 'string' ? md5sum : null)),
         sha256: sha256 ?? null,
-        md5: typeof md5sum === 'string' ? md5sum : null,
       };
     },
   );
@@ -336,13 +442,4 @@ async function parseJson(files: ReadonlyMap<string, Blob>, file: string): Promis
       cause: error,
     });
   }
-}
-
-async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function sumBytes(files: readonly StoredFile[]): number {
-  return files.reduce((sum, file) => sum + file.byteLength, 0);
 }

@@ -20,6 +20,7 @@ import {
   TENSOR_CACHE_FILE,
   TOKENIZER_FILE,
 } from '../models/model-files.ts';
+import { withModelAlone, withModelFiles } from '../storage/model-lock.ts';
 import type { StoredFile, WeightStore } from '../storage/weight-store.ts';
 import { readAdapter, requireCaps } from './adapter-report.ts';
 import type {
@@ -38,22 +39,18 @@ import type {
   Progress,
   ScoreRequest,
   ScoreResult,
+  StoredModelInfo,
   TokenLogprob,
   Usage,
 } from './api.ts';
 import { checkChatRequest, grammarSchema, hashSeed, stopStrings } from './chat-request.ts';
 import { collectChat } from './collect-chat.ts';
-import {
-  type FetchedModel,
-  fetchModel,
-  LIBRARY_FILE,
-  type ModelDescriptionFiles,
-  storedName,
-} from './fetch-model.ts';
+import { type FetchedModel, fetchModel, LIBRARY_FILE, type ModelDescriptionFiles } from './fetch-model.ts';
 import { plainTemplate } from './import/model-config.ts';
 import { RequestQueue } from './request-queue.ts';
 import { scoreTokens } from './score.ts';
 import { heldBack } from './stop-strings.ts';
+import { listStoredModels } from './stored-models.ts';
 import { checkTokenizer } from './tokenizer-check.ts';
 import {
   type LibraryCounters,
@@ -129,25 +126,29 @@ export class WebLlmEngine implements Engine {
       const caps = requireCaps(report, options.disable);
       // Everything that can be refused is refused before a shard is downloaded, and while the old model still runs.
       let preparation: Preparation | null = null;
-      const files = await fetchModel(source, {
-        store: this.#options.store,
-        baseUrl: this.#options.baseUrl,
-        signal,
-        ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-        check: (description) => {
-          preparation = prepareModel(source, description, caps, options);
-        },
+      const { store, baseUrl } = this.#options;
+      await withModelFiles(source.id, signal, async () => {
+        const files = await fetchModel(source, {
+          store,
+          baseUrl,
+          signal,
+          ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+          check: (description) => {
+            preparation = prepareModel(source, description, caps, options);
+          },
+        });
+        await this.#unload();
+        const loadOptions = { ...options, signal };
+        this.#session = await this.#start(
+          source,
+          files,
+          preparation,
+          report as AdapterReport,
+          caps,
+          loadOptions,
+        );
       });
-      await this.#unload();
-      const loadOptions = { ...options, signal };
-      this.#session = await this.#start(
-        source,
-        files,
-        preparation as Preparation | null,
-        report as AdapterReport,
-        caps,
-        loadOptions,
-      );
+      await sweepModel(store, source.id);
       return this.#requireSession().model;
     } finally {
       release();
@@ -225,18 +226,14 @@ export class WebLlmEngine implements Engine {
     // In the queue: a load that is under way must not lose files that it counts on.
     const release = await this.#queue.acquire(this.#disposed.signal);
     try {
-      await this.#options.store.deleteModel(id);
+      await withModelAlone(id, () => this.#options.store.deleteModel(id));
     } finally {
       release();
     }
   }
 
-  async listStoredModels(): Promise<{ id: string; byteLength: number }[]> {
-    const models = await this.#options.store.listModels();
-    return models.map(({ id, files }) => ({
-      id,
-      byteLength: files.reduce((sum, file) => sum + file.byteLength, 0),
-    }));
+  listStoredModels(): Promise<StoredModelInfo[]> {
+    return listStoredModels(this.#options.store);
   }
 
   async dispose(): Promise<void> {
@@ -407,10 +404,7 @@ export class WebLlmEngine implements Engine {
 
   async #readFile(source: ModelSource, shards: readonly StoredFile[], name: string): Promise<ArrayBuffer> {
     const shard = shards.find((candidate) => candidate.name === name);
-    const blob = await this.#options.store.readFile(
-      source.id,
-      shard === undefined ? name : storedName(shard),
-    );
+    const blob = await this.#options.store.readFile(source.id, shard?.storedName ?? name);
     if (blob === null) {
       throw new TramontaneError('shard-missing', `${name} is no longer in the weight store.`, {
         nextStep: 'Load the model again with the network connected: only what is missing is downloaded.',
@@ -569,6 +563,16 @@ export class WebLlmEngine implements Engine {
       );
     }
     return turns.map(({ role, text }) => ({ role, content: text }));
+  }
+}
+
+/** Files of an earlier build go when nobody can be reading them; where somebody may be, a later load sees to it. */
+async function sweepModel(store: WeightStore, id: string): Promise<void> {
+  try {
+    await withModelAlone(id, () => store.sweep(id));
+  } catch (error) {
+    // The model is loaded: what is left over on the disk is no reason to take it away.
+    if (!isTramontaneError(error)) throw error;
   }
 }
 

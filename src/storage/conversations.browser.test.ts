@@ -1,4 +1,3 @@
-import { createStore, get, set } from 'idb-keyval';
 import { describe, expect, test } from 'vitest';
 import {
   asideKey,
@@ -8,6 +7,7 @@ import {
   IndexedDbConversationStore,
   MemoryConversationStore,
 } from './conversations.ts';
+import { IndexedDbValues } from './key-value.ts';
 
 let databases = 0;
 const databaseName = () => `conversations-test-${Date.now()}-${databases++}`;
@@ -96,12 +96,12 @@ describe('IndexedDB', () => {
     ['a list for settings', { ...record('x'), settings: [] }],
   ])('%s in the database is set aside, unharmed', async (_what, value) => {
     const name = databaseName();
-    const raw = createStore(name, 'records');
-    await set('k', value, raw);
+    const raw = new IndexedDbValues(name, 'records');
+    await raw.change({ put: [['k', value]] });
     await expect(new IndexedDbConversationStore(name).load('k')).rejects.toMatchObject({
       code: 'format-invalid',
     });
-    expect(await get(asideKey('k'), raw)).toEqual(value);
+    expect(await raw.get(asideKey('k'))).toEqual(value);
   });
 
   test('a database that does not open is a typed error, and the next call tries again', async () => {

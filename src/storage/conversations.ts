@@ -2,8 +2,8 @@
  * Conversations as they survive a reload: one versioned record per key, in an IndexedDB database of their own. This
  * module knows nothing of engines or pages; it stores plain values and checks them when it reads them back.
  */
-import { createStore, del, get, set, type UseStore } from 'idb-keyval';
 import { errorMessage, isTramontaneError, TramontaneError } from '../base/errors.ts';
+import { IndexedDbValues, isQuotaError, type KeyValueStore, MemoryValues } from './key-value.ts';
 
 export const CONVERSATION_VERSION = 1;
 
@@ -103,8 +103,7 @@ export function parseConversation(value: unknown): ConversationRecord {
 
 function storageError(operation: string, key: string, cause: unknown): TramontaneError {
   if (isTramontaneError(cause)) return cause;
-  const isQuota = cause instanceof DOMException && cause.name === 'QuotaExceededError';
-  return isQuota
+  return isQuotaError(cause)
     ? new TramontaneError('storage-quota', 'There is no space left to save the conversation.', {
         cause,
         nextStep: 'Free space on this device, or remove models you no longer use. The chat itself goes on.',
@@ -127,69 +126,52 @@ export function asideKey(key: string): string {
   return `${key} (unreadable)`;
 }
 
-export class IndexedDbConversationStore implements ConversationStore {
-  readonly #name: string;
-  #store: UseStore | null = null;
+class KeyValueConversationStore implements ConversationStore {
+  readonly #values: KeyValueStore;
 
-  constructor(name = 'tramontane-conversations') {
-    this.#name = name;
+  constructor(values: KeyValueStore) {
+    this.#values = values;
   }
 
   async load(key: string): Promise<ConversationRecord | null> {
-    return await this.#run('read', key, async (store) => {
-      const value: unknown = await get(key, store);
+    return await attempt('read', key, async () => {
+      const value = await this.#values.get(key);
       if (value === undefined) return null;
       try {
         return parseConversation(value);
       } catch (error) {
-        await set(asideKey(key), value, store);
-        await del(key, store);
+        await this.#values.change({ delete: [key], put: [[asideKey(key), value]] });
         throw error;
       }
     });
   }
 
   async save(key: string, record: ConversationRecord): Promise<void> {
-    await this.#run('saved', key, (store) => set(key, record, store));
+    await attempt('saved', key, () => this.#values.change({ put: [[key, record]] }));
   }
 
   async remove(key: string): Promise<void> {
-    await this.#run('removed', key, (store) => del(key, store));
+    await attempt('removed', key, () => this.#values.change({ delete: [key] }));
   }
+}
 
-  async #run<T>(operation: string, key: string, action: (store: UseStore) => Promise<T>): Promise<T> {
-    try {
-      this.#store ??= createStore(this.#name, 'records');
-      return await action(this.#store);
-    } catch (cause) {
-      // idb-keyval remembers a database that failed to open; the next call opens it anew.
-      if (!isTramontaneError(cause)) this.#store = null;
-      throw storageError(operation, key, cause);
-    }
+async function attempt<T>(operation: string, key: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    throw storageError(operation, key, cause);
+  }
+}
+
+export class IndexedDbConversationStore extends KeyValueConversationStore {
+  constructor(name = 'tramontane-conversations') {
+    super(new IndexedDbValues(name, 'records'));
   }
 }
 
 /** Keeps records as long as the page lives. */
-export class MemoryConversationStore implements ConversationStore {
-  readonly #records = new Map<string, unknown>();
-
-  async load(key: string): Promise<ConversationRecord | null> {
-    const value = this.#records.get(key);
-    if (value === undefined) return null;
-    try {
-      return parseConversation(structuredClone(value));
-    } catch (error) {
-      this.#records.set(asideKey(key), value);
-      this.#records.delete(key);
-      throw error;
-    }
-  }
-
-  async save(key: string, record: ConversationRecord): Promise<void> {
-    this.#records.set(key, structuredClone(record));
-  }
-
-  async remove(key: string): Promise<void> {
-    this.#records.delete(key);
+export class MemoryConversationStore extends KeyValueConversationStore {
+  constructor() {
+    super(new MemoryValues());
   }
 }

@@ -1,145 +1,398 @@
 /**
- * Model files on the visitor's disk. One IndexedDB database, one record per file, keyed [model id, file name]; a
- * model's manifest is written last, so a model without one was never stored whole.
+ * Model files on the visitor's disk: one record a file, keyed [model id, stored name]. Beside the files of a model lie,
+ * under names that no file can have,
  *
+ *   its manifest          written last, with the small files, in one transaction: without one a model is not whole
+ *   its pending state     what an import or download that has not ended has stored so far
+ *   its journal           bytes as they came from the network, until the shard they belong to is stored
+ *
+ * A shard's stored name holds a hash of its contents, so that what is being written never touches what is whole.
  * A file is read as a Blob: IndexedDB keeps large blobs beside its tables, so opening one costs nothing and its bytes
- * are read once, when asked for.
+ * are read once, when asked for. See docs/storage.md.
  */
-import { createStore, del, delMany, get, keys, set, setMany, type UseStore } from 'idb-keyval';
 import { errorMessage, TramontaneError } from '../base/errors.ts';
+import { sha256Hex } from '../base/sha256.ts';
+import { Journal, journalPieceOf } from './journal.ts';
+import {
+  IndexedDbValues,
+  isQuotaError,
+  type Key,
+  type KeyValueStore,
+  MemoryValues,
+  MissingKeyError,
+} from './key-value.ts';
 
 export interface StoredFile {
+  /** As the model's own files call it. */
   name: string;
+  /** As the weight store calls it: see {@link storedName}. */
+  storedName: string;
   byteLength: number;
-  /** SHA-256 in hex, or null where the source gives none. */
+  /** SHA-256 in hex of the contents; null where version 1 stored the file from a source that gives none. */
   sha256: string | null;
-  /** MD5 in hex, which MLC's own models list instead; it tells files apart and is not checked. */
-  md5: string | null;
 }
 
+/** What people want to know of a model; null where its files do not tell. */
+export interface ModelFacts {
+  name: string;
+  /** As its makers name it: `Q4_1`, `Q4_K_M`. */
+  quantization: string | null;
+  parameterCount: number | null;
+  /** Tokens of context that the build is configured for, and the most the model was made for. */
+  contextLength: number | null;
+  maxContextLength: number | null;
+  /** Of all layers together. */
+  kvBytesPerToken: number | null;
+  layerCount: number | null;
+  /** SPDX identifier. */
+  licence: string | null;
+}
+
+/** Where a model came from: a folder of a site that offers it, or what a person imported. */
+export interface StoredSource {
+  kind: 'site' | 'import';
+  /** Of the file or folder. */
+  name: string;
+  /** Null for files of the visitor's own. */
+  url: string | null;
+}
+
+/** The manifest of a model that is stored whole. */
 export interface StoredModel {
-  version: 1;
+  version: 2;
   id: string;
-  /** Where the files came from. */
-  url: string;
-  files: StoredFile[];
+  source: StoredSource;
+  /** As in {@link PendingModel}. */
+  identity: string | null;
+  /** Null where the model was stored by version 1. */
+  facts: ModelFacts | null;
+  /** Shards, in loading order. */
+  files: readonly StoredFile[];
+  /** Configuration, tokenizer and so on. Empty where the model was stored by version 1. */
+  smallFiles: readonly StoredFile[];
+  /** Of the shards. */
+  byteLength: number;
   /** Unix milliseconds. */
   storedAt: number;
+}
+
+/** A manifest as its writer gives it; the store adds the rest. */
+export type NewModel = Omit<StoredModel, 'version' | 'smallFiles' | 'byteLength' | 'storedAt'>;
+
+/** An import or download that has not ended. */
+export interface PendingModel {
+  version: 1;
+  id: string;
+  /** As people call the model. */
+  name: string;
+  source: StoredSource;
+  /**
+   * Equal only for the very same source and plan, so that what is stored of it may be used; null where the names of
+   * the shards say it all.
+   */
+  identity: string | null;
+  /** Stored so far. */
+  shards: readonly StoredFile[];
+  /** Bytes of the source that the stored shards stand for, and of all that will be read. */
+  doneBytes: number;
+  totalBytes: number;
+  /** Unix milliseconds. */
+  startedAt: number;
+  updatedAt: number;
 }
 
 /** Files of models. Absence is null; every failure is a TramontaneError `storage-failed` or `storage-quota`. */
 export interface WeightStore {
   /** @returns the file, or null if it is not stored. */
-  readFile(modelId: string, name: string): Promise<Blob | null>;
-  /** Stores one file whole, replacing it. @throws TramontaneError `storage-quota` when the disk is full */
-  writeFile(modelId: string, name: string, contents: Blob): Promise<void>;
+  readFile(modelId: string, storedName: string): Promise<Blob | null>;
+  /** Stored names, small files included. */
   listFiles(modelId: string): Promise<string[]>;
+
   /** @returns the manifest of a model that is stored whole, or null. */
   readModel(modelId: string): Promise<StoredModel | null>;
-  /** Stores the manifest and the model's small files, all of them or none. */
-  writeModel(model: StoredModel, smallFiles: ReadonlyMap<string, Blob>): Promise<void>;
   listModels(): Promise<StoredModel[]>;
-  deleteFiles(modelId: string, names: readonly string[]): Promise<void>;
-  /** Deletes a model's manifest, then its files. */
+  /**
+   * Makes a model whole: stores the manifest and the small files, and forgets the pending state and the journal, all
+   * of it or nothing. Files of an earlier build stay until {@link sweep}.
+   * @throws TramontaneError `shard-missing` where a shard that the manifest lists is not stored
+   */
+  writeModel(model: NewModel, smallFiles: ReadonlyMap<string, Blob>): Promise<StoredModel>;
+
+  readPending(modelId: string): Promise<PendingModel | null>;
+  listPending(): Promise<PendingModel[]>;
+  /** Stores the pending state, and with it shards by their stored names, all of it or nothing. */
+  writePending(pending: PendingModel, shards?: ReadonlyMap<string, Blob>): Promise<void>;
+  /** Forgets pending state and journal, and the shards that only they speak of. */
+  deletePending(modelId: string): Promise<void>;
+  /** @param source names the bytes: equal only where they are the same, such as an address with its ETag */
+  openJournal(modelId: string, source: string): Journal;
+  /** Bytes in all journals of a model. */
+  countJournalled(modelId: string): Promise<number>;
+
+  /**
+   * Takes files that are not what they should be from a model, which then is pending: its other files are kept.
+   * Nothing happens where the model is not whole.
+   */
+  dropFiles(modelId: string, storedNames: readonly string[]): Promise<void>;
+  /** Deletes files that neither manifest nor pending state lists. Nobody may be writing or reading the model. */
+  sweep(modelId: string): Promise<void>;
+  /** Deletes all there is of a model. */
   deleteModel(modelId: string): Promise<void>;
 }
 
 const DATABASE = 'tramontane-weights';
+/** The name that version 1 gave it. No file is called so, as versions 1 and 2 know. */
 const MANIFEST = 'tramontane-manifest';
+/** File names have no colon. */
+const PENDING = ':pending';
+const JOURNAL = ':journal';
 
-export class IndexedDbWeightStore implements WeightStore {
-  readonly #files: UseStore;
+/**
+ * The name that a shard is stored under.
+ * @param hash of its contents, in hex; null where the source gives none
+ */
+export function storedName(name: string, hash: string | null): string {
+  return hash === null ? name : `${name}.${hash.slice(0, 16)}`;
+}
 
-  constructor(databaseName = DATABASE) {
-    this.#files = createStore(databaseName, 'files');
+export function sumBytes(files: readonly { byteLength: number }[]): number {
+  return files.reduce((sum, file) => sum + file.byteLength, 0);
+}
+
+class KeyValueWeightStore implements WeightStore {
+  readonly #values: KeyValueStore;
+
+  constructor(values: KeyValueStore) {
+    this.#values = values;
   }
 
   async readFile(modelId: string, name: string): Promise<Blob | null> {
-    const value = await attempt('read', `${modelId}/${name}`, () => get<Blob>([modelId, name], this.#files));
-    return value ?? null;
-  }
-
-  async writeFile(modelId: string, name: string, contents: Blob): Promise<void> {
-    await attempt('write', `${modelId}/${name}`, () => set([modelId, name], contents, this.#files));
+    const value = await attempt('read', `${modelId}/${name}`, () => this.#values.get([modelId, name]));
+    return value instanceof Blob ? value : null;
   }
 
   async listFiles(modelId: string): Promise<string[]> {
-    const all = await attempt('list', modelId, () => keys<[string, string]>(this.#files));
-    return all.filter(([id, name]) => id === modelId && name !== MANIFEST).map(([, name]) => name);
+    const keys = await attempt('list', modelId, () => this.#values.keys([modelId]));
+    return keys.flatMap((key) => (key.length === 2 && isFileName(key[1]!) ? [key[1]] : []));
   }
 
   async readModel(modelId: string): Promise<StoredModel | null> {
-    const value = await attempt('read', modelId, () => get<StoredModel>([modelId, MANIFEST], this.#files));
-    // A manifest of another version tells nothing about what lies beside it.
-    return value?.version === 1 ? value : null;
-  }
-
-  async writeModel(model: StoredModel, smallFiles: ReadonlyMap<string, Blob>): Promise<void> {
-    const entries: [[string, string], Blob | StoredModel][] = [[[model.id, MANIFEST], model]];
-    for (const [name, contents] of smallFiles) entries.push([[model.id, name], contents]);
-    await attempt('write', model.id, () => setMany(entries, this.#files));
+    return readManifest(await attempt('read', modelId, () => this.#values.get([modelId, MANIFEST])));
   }
 
   async listModels(): Promise<StoredModel[]> {
-    const all = await attempt('list', 'models', () => keys<[string, string]>(this.#files));
-    const ids = all.filter(([, name]) => name === MANIFEST).map(([id]) => id);
-    const models = await Promise.all(ids.map((id) => this.readModel(id)));
+    const models = await Promise.all((await this.#idsWith(MANIFEST)).map((id) => this.readModel(id)));
     return models.filter((model) => model !== null);
   }
 
-  async deleteFiles(modelId: string, names: readonly string[]): Promise<void> {
-    const list = names.map((name): [string, string] => [modelId, name]);
-    await attempt('delete', modelId, () => delMany(list, this.#files));
+  async writeModel(model: NewModel, smallFiles: ReadonlyMap<string, Blob>): Promise<StoredModel> {
+    await this.#requireKnownVersion(model.id);
+    const listed = await Promise.all(
+      Array.from(
+        smallFiles,
+        async ([name, contents]): Promise<StoredFile> => ({
+          name,
+          storedName: name,
+          byteLength: contents.size,
+          sha256: await sha256Hex(await contents.arrayBuffer()),
+        }),
+      ),
+    );
+    const manifest: StoredModel = {
+      ...model,
+      version: 2,
+      smallFiles: listed,
+      byteLength: sumBytes(model.files),
+      storedAt: Date.now(),
+    };
+    await attempt('write', model.id, () =>
+      this.#values.change({
+        require: model.files.map((file) => [model.id, file.storedName] as const),
+        deleteUnder: [[model.id, JOURNAL]],
+        delete: [[model.id, PENDING]],
+        put: [
+          ...Array.from(smallFiles, ([name, contents]) => [[model.id, name], contents] as const),
+          [[model.id, MANIFEST], manifest],
+        ],
+      }),
+    );
+    return manifest;
+  }
+
+  async readPending(modelId: string): Promise<PendingModel | null> {
+    const value = await attempt('read', modelId, () => this.#values.get([modelId, PENDING]));
+    const pending = value as PendingModel | undefined;
+    return pending?.version === 1 ? pending : null;
+  }
+
+  async listPending(): Promise<PendingModel[]> {
+    const models = await Promise.all((await this.#idsWith(PENDING)).map((id) => this.readPending(id)));
+    return models.filter((model) => model !== null);
+  }
+
+  async writePending(
+    pending: PendingModel,
+    shards: ReadonlyMap<string, Blob> = new Map<string, Blob>(),
+  ): Promise<void> {
+    await this.#requireKnownVersion(pending.id);
+    await attempt('write', pending.id, () =>
+      this.#values.change({
+        put: [
+          ...Array.from(shards, ([name, contents]) => [[pending.id, name], contents] as const),
+          [[pending.id, PENDING], pending],
+        ],
+      }),
+    );
+  }
+
+  async deletePending(modelId: string): Promise<void> {
+    const pending = await this.readPending(modelId);
+    const model = await this.readModel(modelId);
+    const whole = new Set(model?.files.map((file) => file.storedName));
+    const shards = (pending?.shards ?? []).filter((file) => !whole.has(file.storedName));
+    await attempt('delete', modelId, () =>
+      this.#values.change({
+        deleteUnder: [[modelId, JOURNAL]],
+        delete: [[modelId, PENDING], ...shards.map((file) => [modelId, file.storedName] as const)],
+      }),
+    );
+  }
+
+  openJournal(modelId: string, source: string): Journal {
+    return new Journal(this.#values, [modelId, JOURNAL, source], (operation, action) =>
+      attempt(operation, modelId, action),
+    );
+  }
+
+  async countJournalled(modelId: string): Promise<number> {
+    const keys = await attempt('list', modelId, () => this.#values.keys([modelId, JOURNAL]));
+    return sumBytes(keys.map(journalPieceOf));
+  }
+
+  async dropFiles(modelId: string, names: readonly string[]): Promise<void> {
+    const model = await this.readModel(modelId);
+    if (model === null || names.length === 0) return;
+    const kept = model.files.filter((file) => !names.includes(file.storedName));
+    const now = Date.now();
+    const pending: PendingModel = {
+      version: 1,
+      id: modelId,
+      name: model.facts?.name ?? modelId,
+      source: model.source,
+      identity: model.identity,
+      shards: kept,
+      doneBytes: sumBytes(kept),
+      totalBytes: model.byteLength,
+      startedAt: now,
+      updatedAt: now,
+    };
+    await attempt('write', modelId, () =>
+      this.#values.change({
+        delete: [[modelId, MANIFEST], ...names.map((name) => [modelId, name] as const)],
+        put: [[[modelId, PENDING], pending]],
+      }),
+    );
+  }
+
+  async sweep(modelId: string): Promise<void> {
+    const manifest = await attempt('read', modelId, () => this.#values.get([modelId, MANIFEST]));
+    const model = readManifest(manifest);
+    const pending = await this.readPending(modelId);
+    // What another version keeps here is not ours to judge, and version 1 did not list its small files.
+    if (model === null ? manifest !== undefined : model.smallFiles.length === 0) return;
+    const files = [...(model?.files ?? []), ...(model?.smallFiles ?? []), ...(pending?.shards ?? [])];
+    const listed = new Set(files.map((file) => file.storedName));
+    const stale = (await this.listFiles(modelId)).filter((name) => !listed.has(name));
+    if (stale.length === 0) return;
+    await attempt('delete', modelId, () =>
+      this.#values.change({ delete: stale.map((name) => [modelId, name] as const) }),
+    );
   }
 
   async deleteModel(modelId: string): Promise<void> {
-    await attempt('delete', modelId, () => del([modelId, MANIFEST], this.#files));
-    await this.deleteFiles(modelId, await this.listFiles(modelId));
+    await attempt('delete', modelId, () => this.#values.change({ deleteUnder: [[modelId]] }));
+  }
+
+  async #idsWith(record: string): Promise<string[]> {
+    const keys: Key[] = await attempt('list', 'models', () => this.#values.keys());
+    return keys.flatMap((key) => (key.length === 2 && key[1] === record ? [key[0] as string] : []));
+  }
+
+  /** What a later version of this page has stored is not overwritten by an earlier one. */
+  async #requireKnownVersion(modelId: string): Promise<void> {
+    const value = await attempt('read', modelId, () => this.#values.get([modelId, MANIFEST]));
+    if (value === undefined || readManifest(value) !== null) return;
+    throw new TramontaneError(
+      'storage-failed',
+      `${modelId} was stored by another version of this page (${String((value as StoredModel).version)}).`,
+      {
+        nextStep: 'Reload the page to get its newest version, or delete the model and load it again.',
+        data: { operation: 'write', key: modelId },
+      },
+    );
+  }
+}
+
+/** One database for all models of this origin. */
+export class IndexedDbWeightStore extends KeyValueWeightStore {
+  constructor(databaseName = DATABASE) {
+    super(new IndexedDbValues(databaseName, 'files'));
   }
 }
 
 /** The same in memory: for Node, where models lie in folders anyway. */
-export class MemoryWeightStore implements WeightStore {
-  readonly #files = new Map<string, Map<string, Blob>>();
-  readonly #models = new Map<string, StoredModel>();
-
-  async readFile(modelId: string, name: string): Promise<Blob | null> {
-    return this.#files.get(modelId)?.get(name) ?? null;
+export class MemoryWeightStore extends KeyValueWeightStore {
+  constructor() {
+    super(new MemoryValues());
   }
+}
 
-  async writeFile(modelId: string, name: string, contents: Blob): Promise<void> {
-    let files = this.#files.get(modelId);
-    if (files === undefined) {
-      files = new Map();
-      this.#files.set(modelId, files);
-    }
-    files.set(name, contents);
-  }
+function isFileName(part: string | number): part is string {
+  return typeof part === 'string' && part !== MANIFEST && !part.startsWith(':');
+}
 
-  async listFiles(modelId: string): Promise<string[]> {
-    return [...(this.#files.get(modelId)?.keys() ?? [])];
-  }
+/** As version 1 wrote it, beside the same files. */
+interface StoredModelV1 {
+  version: 1;
+  id: string;
+  url: string;
+  files: { name: string; byteLength: number; sha256: string | null; md5: string | null }[];
+  storedAt: number;
+}
 
-  async readModel(modelId: string): Promise<StoredModel | null> {
-    return this.#models.get(modelId) ?? null;
-  }
+/** @returns null for a manifest of another version, which tells nothing about what lies beside it. */
+function readManifest(value: unknown): StoredModel | null {
+  const manifest = value as StoredModel | StoredModelV1 | undefined;
+  if (manifest?.version === 2) return manifest;
+  if (manifest?.version !== 1) return null;
+  const { id, url, files, storedAt } = manifest;
+  return {
+    version: 2,
+    id,
+    source: { kind: 'site', name: lastSegment(url), url },
+    identity: null,
+    facts: null,
+    files: files.map(({ name, byteLength, sha256, md5 }) => ({
+      name,
+      storedName: storedName(name, sha256 ?? md5),
+      byteLength,
+      sha256,
+    })),
+    smallFiles: [],
+    byteLength: sumBytes(files),
+    storedAt,
+  };
+}
 
-  async writeModel(model: StoredModel, smallFiles: ReadonlyMap<string, Blob>): Promise<void> {
-    for (const [name, contents] of smallFiles) await this.writeFile(model.id, name, contents);
-    this.#models.set(model.id, model);
-  }
-
-  async listModels(): Promise<StoredModel[]> {
-    return [...this.#models.values()];
-  }
-
-  async deleteFiles(modelId: string, names: readonly string[]): Promise<void> {
-    for (const name of names) this.#files.get(modelId)?.delete(name);
-  }
-
-  async deleteModel(modelId: string): Promise<void> {
-    this.#models.delete(modelId);
-    this.#files.delete(modelId);
+/** The name of the folder or file that an address leads to. */
+export function lastSegment(url: string): string {
+  const segments = url.split(/[?#]/)[0]!.split('/');
+  const last = segments.filter((segment) => segment !== '').at(-1) ?? url;
+  try {
+    return decodeURIComponent(last);
+  } catch (error) {
+    if (error instanceof URIError) return last;
+    throw error;
   }
 }
 
@@ -147,11 +400,18 @@ async function attempt<T>(operation: string, key: string, action: () => Promise<
   try {
     return await action();
   } catch (error) {
-    if (error instanceof DOMException && error.name === 'QuotaExceededError') {
+    if (isQuotaError(error)) {
       throw new TramontaneError('storage-quota', `There is no room left to store ${key}.`, {
         nextStep:
           'Free disk space, or delete a stored model, and load again: what is stored already is kept.',
         data: { operation, key },
+        cause: error,
+      });
+    }
+    if (error instanceof MissingKeyError) {
+      throw new TramontaneError('shard-missing', `Files of ${key} have gone from the weight store.`, {
+        nextStep: 'Load or import the model again: only what is missing is fetched.',
+        data: { operation, key, missing: error.keys.map((missing) => String(missing[1])) },
         cause: error,
       });
     }

@@ -14,6 +14,7 @@ import type {
   ModelSource,
   ScoreRequest,
   ScoreResult,
+  StoredModelInfo,
 } from '../engine/api.ts';
 import { collectChat } from '../engine/collect-chat.ts';
 import { CallClient } from './call-client.ts';
@@ -100,7 +101,7 @@ export class EngineClient implements Engine {
     await this.#calls.call('deleteModel', id);
   }
 
-  listStoredModels(): Promise<EngineCalls['listStoredModels']['output']> {
+  listStoredModels(): Promise<StoredModelInfo[]> {
     return this.#calls.call('listStoredModels', null);
   }
 

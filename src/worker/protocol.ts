@@ -36,7 +36,7 @@ export interface EngineCalls {
   score: { input: ScoreRequest; output: ScoreResult };
   tokenizeChat: { input: readonly ChatMessage[]; output: number[] };
   deleteModel: { input: string; output: null };
-  listStoredModels: { input: null; output: { id: string; byteLength: number }[] };
+  listStoredModels: { input: null; output: StoredModelInfo[] };
   dispose: { input: null; output: null };
 }
 

@@ -5,6 +5,7 @@
 import { TramontaneError } from '../../base/errors.ts';
 import { float16ToNumber } from '../../base/float16.ts';
 import { ProgressMeter } from '../../base/progress-meter.ts';
+import { sha256Hex } from '../../base/sha256.ts';
 import type { ByteSource } from '../../formats/byte-source.ts';
 import { type Gguf, metadataInteger, metadataNumber, metadataString } from '../../formats/gguf/gguf.ts';
 import { toRotateHalfRows } from '../../formats/gguf/rope-rows.ts';
@@ -176,8 +177,7 @@ async function writeShard(
   bytes: Uint8Array<ArrayBuffer>,
   sink: ModelSink,
 ): Promise<WrittenShard> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  const sha256 = await sha256Hex(bytes);
   await sink.writeFile(shard.name, bytes);
   return {
     dataPath: shard.name,

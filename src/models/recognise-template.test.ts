@@ -85,3 +85,21 @@ test.each<[string, string | null, { controlTokens: { surface: string }[] }]>([
   }
   expect.unreachable('nothing was thrown');
 });
+
+test.each([
+  ['escapes in a literal without an end', `'${"\\\\'".repeat(120_000)}`],
+  ['a long literal', `'${'a'.repeat(250_000)}'`],
+  ['single characters', '+'.repeat(250_000)],
+  ['words', 'a '.repeat(125_000)],
+  ['quotes before spaces', `'${' '.repeat(100)}`.repeat(2000)],
+])('%s: long texts are refused in time that grows with their length', (_, text) => {
+  expect(() => recogniseTemplate(text, v11Tokens)).toThrow(
+    expect.objectContaining({ code: 'template-unsupported' }),
+  );
+});
+
+test('a text beyond all lengths is not looked at', () => {
+  expect(() => recogniseTemplate('x'.repeat(4 << 20), v11Tokens)).toThrow(
+    expect.objectContaining({ message: expect.stringContaining('4194304 characters') }),
+  );
+});

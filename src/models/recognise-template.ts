@@ -4,6 +4,7 @@
  */
 
 import { TramontaneError } from '../base/errors.ts';
+import { clip } from '../base/shown.ts';
 import { type ChatTemplate, checkControlTokens, type TemplateId } from './chat-template.ts';
 
 /**
@@ -24,14 +25,16 @@ const CHATML = new RegExp(
 /** Stands for an apostrophe inside a string literal of the normal form. */
 const APOSTROPHE = '\u0000';
 
-const JINJA_TOKEN = /'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\{%|%\}|\{\{|\}\}|\w+|\s+|./gs;
+/** A string literal that does not end goes on to the end of the text, or finding that out at each quote would take long. */
+const JINJA_TOKEN = /'(?:[^'\\]|\\.)*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|$)|\{%|%\}|\{\{|\}\}|\w+|\s+|./gs;
 
 /**
  * Jinja text with everything removed that has no meaning: whitespace control and spaces outside string literals
  * (between two words one stays), the kind of quotes, literals broken in two, attributes written with a dot.
  */
 function normalise(jinja: string): string {
-  let result = '';
+  const pieces: string[] = [];
+  let endsInWord = false;
   for (const [token] of jinja
     .replace(/\{([%{])[-+]/g, '{$1')
     .replace(/[-+]([%}])\}/g, '$1}')
@@ -40,12 +43,18 @@ function normalise(jinja: string): string {
     if (token.trim() === '') continue;
     if (token.length > 1 && (first === "'" || first === '"')) {
       const text = token.slice(1, -1).replaceAll('\\n', '\n').replaceAll("\\'", "'");
-      result += `'${text.replaceAll("'", APOSTROPHE)}'`;
+      pieces.push(`'${text.replaceAll("'", APOSTROPHE)}'`);
+      endsInWord = false;
     } else {
-      result += /\w$/.test(result) && /\w/.test(first) ? ` ${token}` : token;
+      const isWord = /\w/.test(first);
+      pieces.push(endsInWord && isWord ? ` ${token}` : token);
+      endsInWord = isWord;
     }
   }
-  return result.replaceAll("'+'", '').replace(/\bmessage\.(role|content)\b/g, "message['$1']");
+  return pieces
+    .join('')
+    .replaceAll("'+'", '')
+    .replace(/\bmessage\.(role|content)\b/g, "message['$1']");
 }
 
 /** Text of a tool dialect later than v11: Magistral's and Devstral's v13 drops call ids, later ones have thoughts. */
@@ -56,6 +65,9 @@ function isLaterMistral(jinja: string): boolean {
 /** v3 and the SentencePiece builds of v7 put a space beside control tokens. */
 const SPACED_CONTROL =
   /['"]\s*\[\/?(?:INST|SYSTEM_PROMPT)\]\s+['"]|['"]\s+\[\/?(?:INST|SYSTEM_PROMPT)\]\s*['"]/;
+
+/** Templates in use are of a few thousand characters; of tens of thousands where they carry a system prompt. */
+const MAX_LENGTH = 1 << 18;
 
 function recogniseMistral(jinja: string, surfaces: ReadonlySet<string>): TemplateId | null {
   const frame = ['[INST]', '[/INST]', '[SYSTEM_PROMPT]', '[/SYSTEM_PROMPT]'];
@@ -75,11 +87,19 @@ export function recogniseTemplate(
   chatTemplate: string | null,
   facts: { controlTokens: readonly { surface: string }[] },
 ): ChatTemplate {
+  const field = 'tokenizer.chat_template';
   if (chatTemplate === null) {
     throw new TramontaneError('template-unsupported', 'The model file carries no chat template.', {
-      data: { chatTemplate: null },
+      data: { field, chatTemplate: null },
       nextStep: 'Choose an instruction-tuned build of this model.',
     });
+  }
+  if (chatTemplate.length > MAX_LENGTH) {
+    throw new TramontaneError(
+      'template-unsupported',
+      `The model's chat template has ${chatTemplate.length} characters, supported are up to ${MAX_LENGTH}.`,
+      { data: { field, chatTemplate: clip(chatTemplate, 1000) } },
+    );
   }
   const chatMl = CHATML.exec(normalise(chatTemplate));
   if (chatMl) {
@@ -94,6 +114,6 @@ export function recogniseTemplate(
   throw new TramontaneError(
     'template-unsupported',
     `The model's chat template is none that is known here (ChatML, Mistral v7, Mistral v11): ${chatTemplate}`,
-    { data: { chatTemplate }, nextStep: 'Choose a build of this model with one of these templates.' },
+    { data: { field, chatTemplate }, nextStep: 'Choose a build of this model with one of these templates.' },
   );
 }

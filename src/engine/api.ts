@@ -424,14 +424,6 @@ export interface ModelManager {
    */
   importModel(source: ImportSource, options?: ImportModelOptions): Promise<StoredModelInfo>;
 
-  /**
-   * Stores a model as its folder has it, with its prebuilt library if it has one, going on where an interrupted
-   * download ended. Aborting keeps what is stored.
-   * @throws TramontaneError `download-failed`, `config-invalid`, `shard-*`, `storage-quota`, `storage-failed`,
-   *   `model-busy`
-   */
-  downloadModel(source: ModelSource, options?: LoadCallOptions): Promise<StoredModelInfo>;
-
   listStoredModels(): Promise<StoredModelInfo[]>;
   listPendingModels(): Promise<PendingModelInfo[]>;
 

@@ -9,7 +9,6 @@ import type {
   ImportSource,
   LoadCallOptions,
   ModelManager,
-  ModelSource,
   PendingModelInfo,
   StoredModelInfo,
   VerifyReport,
@@ -45,10 +44,6 @@ export class ManagerClient implements ModelManager {
       { source, options: importOptions },
       { ...(signal && { signal }), ...(onProgress && { onProgress }) },
     );
-  }
-
-  downloadModel(source: ModelSource, options: LoadCallOptions = {}): Promise<StoredModelInfo> {
-    return this.#calls.call('downloadModel', source, options);
   }
 
   listStoredModels(): Promise<StoredModelInfo[]> {

@@ -52,10 +52,6 @@ class RecordingManager implements ModelManager {
     if (source.kind === 'address') await delay(10_000, signal);
     return STORED;
   }
-  async downloadModel(source: unknown): Promise<StoredModelInfo> {
-    this.#record('downloadModel', source);
-    return STORED;
-  }
   async listStoredModels() {
     return [STORED];
   }
@@ -112,7 +108,6 @@ test('every call reaches the manager with its input, and its answer comes back',
   const onProgress = (reading: Progress) => progress.push(reading);
   expect(await client.importModel(source, { contextLength: 512, restart: true, onProgress })).toEqual(STORED);
   expect(progress).toHaveLength(1);
-  expect(await client.downloadModel({ id: 'm', url: 'https://a.example/m/' })).toEqual(STORED);
   expect(await client.getAdapter()).toBeNull();
   expect(await client.listStoredModels()).toEqual([STORED]);
   expect(await client.listPendingModels()).toEqual([]);
@@ -123,7 +118,6 @@ test('every call reaches the manager with its input, and its answer comes back',
   await client.deleteModel('m');
   expect(manager.calls).toEqual([
     ['importModel', { source, rest: { contextLength: 512, restart: true } }],
-    ['downloadModel', { id: 'm', url: 'https://a.example/m/' }],
     ['verifyModel', 'm'],
     ['exportModel', 'm'],
     ['deleteModel', 'm'],

@@ -48,7 +48,6 @@ export interface ManagerCalls {
     input: { source: ImportSource; options: Omit<ImportModelOptions, keyof LoadCallOptions> };
     output: StoredModelInfo;
   };
-  downloadModel: { input: ModelSource; output: StoredModelInfo };
   listStoredModels: { input: null; output: StoredModelInfo[] };
   listPendingModels: { input: null; output: PendingModelInfo[] };
   verifyModel: { input: string; output: VerifyReport };

@@ -27,8 +27,6 @@ async function dispatch(
       return manager.inspectSource(call.input, context);
     case 'importModel':
       return manager.importModel(call.input.source, { ...call.input.options, ...context });
-    case 'downloadModel':
-      return manager.downloadModel(call.input, context);
     case 'listStoredModels':
       return manager.listStoredModels();
     case 'listPendingModels':

@@ -20,7 +20,10 @@ export async function createFolderSink(folder: string): Promise<FolderSink> {
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial);
   return {
-    writeFile: (name, bytes) => writeFile(join(partial, name), bytes),
+    writeShard: ({ name }, _sha256, bytes) => writeFile(join(partial, name), bytes),
+    async complete(files) {
+      for (const [name, text] of files) await writeFile(join(partial, name), text);
+    },
     async commit() {
       await rm(folder, { recursive: true, force: true });
       await rename(partial, folder);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { importGguf } from '../../src/engine/import/import-model.ts';
+import { MemorySink } from '../tools/memory-sink.ts';
 import { openSmolLm2 } from '../tools/smollm2.ts';
 import { readFixture } from '../tools/tokenizer-fixtures.ts';
 import { loadReferenceModel } from './load-reference.ts';
@@ -21,10 +22,10 @@ const TOKENS = 4;
 
 test('the imported SmolLM2 in float64 predicts what transformers does on the GGUF itself', async () => {
   const source = await openSmolLm2();
-  const written = new Map<string, Uint8Array>();
-  await importGguf(source, { writeFile: async (name, bytes) => void written.set(name, bytes.slice()) });
+  const sink = new MemorySink();
+  await importGguf(source, sink);
   await source.close();
-  const { model } = await loadReferenceModel(async (name) => written.get(name)!, { roundKvToF16: false });
+  const { model } = await loadReferenceModel(async (name) => sink.files.get(name)!, { roundKvToF16: false });
 
   const { tokens, positions } = goldens.texts.find((text) => text.name === 'french')!;
   const logits = model.forward(tokens.slice(0, TOKENS), model.createCache());

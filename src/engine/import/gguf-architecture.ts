@@ -12,7 +12,6 @@ import {
   metadataNumber,
   metadataString,
 } from '../../formats/gguf/gguf.ts';
-import type { BlockFormat } from '../../formats/quant/block-format.ts';
 import { BLOCK_FORMATS, SUPPORTED_TYPES } from '../../formats/quant/formats.ts';
 import type { Architecture } from '../../models/model-description.ts';
 import {
@@ -21,38 +20,18 @@ import {
   HEAD,
   type LayerMatrix,
   type LayerVector,
-  layerMatrixShape,
-  layerTensorName,
 } from '../../models/tensor-names.ts';
+import { sliceGgufMatrix, sliceVector } from './slices.ts';
+import {
+  listTensors,
+  type SourceMatrix,
+  type SourceModel,
+  type SourceVector,
+  type TensorPlace,
+} from './source-model.ts';
 
 /** Architectures whose GGUF has the tensors, the arithmetic and the row order of Llama. */
 const ARCHITECTURES = ['llama', 'mistral3'];
-
-export interface SourceMatrix {
-  /** Canonical name. */
-  name: string;
-  tensor: GgufTensor;
-  format: BlockFormat;
-  rows: number;
-  columns: number;
-  /** Rows of a head, for Q and K, whose rows GGUF stores in llama.cpp's order (formats/gguf/rope-rows.ts); else null. */
-  headDim: number | null;
-}
-
-export interface SourceVector {
-  name: string;
-  tensor: GgufTensor;
-  length: number;
-  isHalf: boolean;
-}
-
-export interface SourceModel {
-  architecture: Architecture;
-  /** In the order in which a model computes: embedding, layers, final norm, head. */
-  tensors: readonly ({ kind: 'matrix'; matrix: SourceMatrix } | { kind: 'vector'; vector: SourceVector })[];
-  /** Weights; a tied head counts once. */
-  parameterCount: number;
-}
 
 function unsupported(message: string, field: string): FormatError {
   return new FormatError(
@@ -208,53 +187,43 @@ function readArchitecture(
   };
 }
 
-const LAYER_SOURCES = [
-  ['attn_norm', 'vector', 'input_layernorm'],
-  ['attn_q', 'matrix', 'self_attn.q_proj'],
-  ['attn_k', 'matrix', 'self_attn.k_proj'],
-  ['attn_v', 'matrix', 'self_attn.v_proj'],
-  ['attn_output', 'matrix', 'self_attn.o_proj'],
-  ['ffn_norm', 'vector', 'post_attention_layernorm'],
-  ['ffn_gate', 'matrix', 'mlp.gate_proj'],
-  ['ffn_up', 'matrix', 'mlp.up_proj'],
-  ['ffn_down', 'matrix', 'mlp.down_proj'],
-] as const satisfies readonly (
-  | readonly [string, 'vector', LayerVector]
-  | readonly [string, 'matrix', LayerMatrix]
-)[];
+/** GGUF's names of a layer's tensors, without `blk.N.` and `.weight`. */
+const LAYER_NAMES: Readonly<Record<LayerMatrix | LayerVector, string>> = {
+  input_layernorm: 'attn_norm',
+  'self_attn.q_proj': 'attn_q',
+  'self_attn.k_proj': 'attn_k',
+  'self_attn.v_proj': 'attn_v',
+  'self_attn.o_proj': 'attn_output',
+  post_attention_layernorm: 'ffn_norm',
+  'mlp.gate_proj': 'ffn_gate',
+  'mlp.up_proj': 'ffn_up',
+  'mlp.down_proj': 'ffn_down',
+};
+
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  [EMBEDDING]: 'token_embd',
+  [FINAL_NORM]: 'output_norm',
+  [HEAD]: 'output',
+};
+
+function ggufName({ name, layer, tensor }: TensorPlace): string {
+  return tensor === null ? `${OTHER_NAMES[name]}.weight` : `blk.${layer}.${LAYER_NAMES[tensor]}.weight`;
+}
 
 function takeTensors(architecture: Architecture, tensors: ReadonlyMap<string, GgufTensor>): SourceModel {
-  const { hiddenSize, vocabularySize, layerCount, headDim } = architecture;
   const rest = new Set(tensors.keys());
   const taken: SourceModel['tensors'][number][] = [];
   let parameterCount = 0;
-  const take = (ggufName: string): GgufTensor => {
-    const tensor = requireTensor(tensors, ggufName);
-    rest.delete(ggufName);
+  for (const place of listTensors(architecture)) {
+    const tensor = requireTensor(tensors, ggufName(place));
+    rest.delete(tensor.name);
     parameterCount += tensor.dimensions.reduce((product, length) => product * length, 1);
-    return tensor;
-  };
-  const takeMatrix = (ggufName: string, name: string, shape: readonly [number, number]): void => {
-    const matrix = describeMatrix(take(ggufName), name, shape, isRotated(name) ? headDim : null);
-    taken.push({ kind: 'matrix', matrix });
-  };
-  const takeVector = (ggufName: string, name: string): void => {
-    const vector = describeVector(take(ggufName), name, hiddenSize);
-    taken.push({ kind: 'vector', vector });
-  };
-
-  takeMatrix('token_embd.weight', EMBEDDING, [vocabularySize, hiddenSize]);
-  for (let layer = 0; layer < layerCount; layer++) {
-    for (const [source, kind, tensor] of LAYER_SOURCES) {
-      const ggufName = `blk.${layer}.${source}.weight`;
-      const name = layerTensorName(layer, tensor);
-      if (kind === 'vector') takeVector(ggufName, name);
-      else takeMatrix(ggufName, name, layerMatrixShape(architecture, tensor));
-    }
+    taken.push(
+      place.kind === 'matrix'
+        ? { kind: 'matrix', matrix: describeMatrix(tensor, place, architecture) }
+        : { kind: 'vector', vector: describeVector(tensor, place) },
+    );
   }
-  takeVector('output_norm.weight', FINAL_NORM);
-  if (!architecture.tiedEmbeddings) takeMatrix('output.weight', HEAD, [vocabularySize, hiddenSize]);
-
   const [unknown] = rest;
   if (unknown !== undefined) {
     throw unsupported(
@@ -263,10 +232,6 @@ function takeTensors(architecture: Architecture, tensors: ReadonlyMap<string, Gg
     );
   }
   return { architecture, tensors: taken, parameterCount };
-}
-
-function isRotated(name: string): boolean {
-  return name.endsWith('.q_proj') || name.endsWith('.k_proj');
 }
 
 function requireTensor(tensors: ReadonlyMap<string, GgufTensor>, name: string): GgufTensor {
@@ -283,9 +248,8 @@ function requireTensor(tensors: ReadonlyMap<string, GgufTensor>, name: string): 
 
 function describeMatrix(
   tensor: GgufTensor,
-  name: string,
-  [rows, columns]: readonly [number, number],
-  headDim: number | null,
+  { name, tensor: place, shape: [rows, columns] }: Extract<TensorPlace, { kind: 'matrix' }>,
+  { headDim }: Architecture,
 ): SourceMatrix {
   const { dimensions, type } = tensor;
   if (dimensions.length !== 2 || dimensions[0] !== columns || dimensions[1] !== rows) {
@@ -302,10 +266,26 @@ function describeMatrix(
       tensor.name,
     );
   }
-  return { name, tensor, format, rows, columns, headDim };
+  // Q and K, whose rows GGUF stores in llama.cpp's order (formats/gguf/rope-rows.ts).
+  const isRotated = place === 'self_attn.q_proj' || place === 'self_attn.k_proj';
+  const rowUnit = isRotated ? headDim : null;
+  return {
+    name,
+    rows,
+    columns,
+    format: format.name,
+    rowUnit,
+    sourceType: type,
+    sourceByteLength: tensor.byteLength,
+    slice: (rowStart, count) =>
+      sliceGgufMatrix({ offset: tensor.offsetBytes, format, columns, headDim: rowUnit }, rowStart, count),
+  };
 }
 
-function describeVector(tensor: GgufTensor, name: string, length: number): SourceVector {
+function describeVector(
+  tensor: GgufTensor,
+  { name, length }: Extract<TensorPlace, { kind: 'vector' }>,
+): SourceVector {
   const { dimensions, type } = tensor;
   if (dimensions.length !== 1 || dimensions[0] !== length) {
     throw new FormatError(
@@ -320,5 +300,11 @@ function describeVector(tensor: GgufTensor, name: string, length: number): Sourc
       { code: 'format-unsupported' },
     );
   }
-  return { name, tensor, length, isHalf: type === 'F16' };
+  return {
+    name,
+    length,
+    sourceType: type,
+    sourceByteLength: tensor.byteLength,
+    slice: () => sliceVector(tensor.offsetBytes, length, type),
+  };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { openJoinedFileSource } from '../../../scripts/lib/file-source.ts';
 import { quantise, type TensorToWrite, writeGguf } from '../../../tests/tools/gguf-writer.ts';
+import { MemorySink } from '../../../tests/tools/memory-sink.ts';
 import {
   createTinyMistralGguf,
   TINY_MISTRAL_LIMITS,
@@ -17,20 +18,9 @@ import { BLOCK_FORMATS } from '../../formats/quant/formats.ts';
 import type { Matrix, ModelDescription } from '../../models/model-description.ts';
 import { parseModelFiles } from '../../models/model-files.ts';
 import type { Progress } from '../api.ts';
-import { type ImportOptions, importGguf } from './import-model.ts';
+import { type ImportOptions, importGguf, type ModelSink } from './import-model.ts';
 
 const MIB = 1 << 20;
-
-class MemorySink {
-  readonly files = new Map<string, Uint8Array>();
-  async writeFile(name: string, bytes: Uint8Array): Promise<void> {
-    expect(this.files.has(name), `${name} is written once`).toBe(false);
-    this.files.set(name, bytes.slice());
-  }
-  json(name: string) {
-    return JSON.parse(new TextDecoder().decode(this.files.get(name)));
-  }
-}
 
 async function importToMemory(source: ByteSource, options: ImportOptions = TINY_MISTRAL_LIMITS) {
   const sink = new MemorySink();
@@ -247,11 +237,15 @@ describe('tiny-mistral', () => {
     const importing = importGguf(
       memorySource(gguf),
       {
-        async writeFile(name) {
+        async writeShard({ name }) {
           expect(++writing).toBe(1);
           names.push(name);
           await gate;
           writing--;
+        },
+        async complete(files) {
+          expect(++writing).toBe(1);
+          names.push(...files.keys());
         },
       },
       {
@@ -296,16 +290,15 @@ describe('tiny-mistral', () => {
 
   test('a failing sink and a failing source end it with their errors', async () => {
     const full = new Error('disk full');
-    for (const failing of [
-      'params_shard_0.bin',
-      'params_shard_3.bin',
-      'tokenizer.json',
-      'tensor-cache.json',
-    ]) {
-      const writeFile = async (name: string) => {
+    for (const failing of ['params_shard_0.bin', 'params_shard_3.bin', 'the small files']) {
+      const fail = async (name: string) => {
         if (name === failing) throw full;
       };
-      await expect(importGguf(memorySource(gguf), { writeFile }, TINY_MISTRAL_LIMITS)).rejects.toBe(full);
+      const sink: ModelSink = {
+        writeShard: ({ name }) => fail(name),
+        complete: () => fail('the small files'),
+      };
+      await expect(importGguf(memorySource(gguf), sink, TINY_MISTRAL_LIMITS)).rejects.toBe(full);
     }
     const memory = memorySource(gguf);
     const lost = new Error('unplugged');
@@ -315,6 +308,50 @@ describe('tiny-mistral', () => {
         offset > 400_000 ? Promise.reject(lost) : memory.read(offset, length, signal),
     };
     await expect(importToMemory(source)).rejects.toBe(lost);
+  });
+
+  test('shards that are stored already are not read again, whichever they are', async () => {
+    const limits = { maxRecordBytes: 64 << 10, maxShardBytes: 100 << 10 };
+    const whole = await importToMemory(memorySource(gguf), limits);
+    const hashes = new Map(whole.manifest.shards.map(({ name, sha256 }) => [name, sha256]));
+    const names = [...hashes.keys()];
+    expect(names.length).toBeGreaterThan(8);
+    const { dataOffsetBytes } = await parseGguf(memorySource(gguf));
+
+    /** @returns bytes of weights read */
+    async function importRest(stored: readonly string[]): Promise<number> {
+      const memory = memorySource(gguf);
+      let read = 0;
+      const source: ByteSource = {
+        byteLength: memory.byteLength,
+        read(offset, length, signal) {
+          if (offset >= dataOffsetBytes) read += length;
+          return memory.read(offset, length, signal);
+        },
+      };
+      const sink = new MemorySink();
+      const seen: Progress[] = [];
+      const finished = new Map(stored.map((name) => [name, hashes.get(name)!]));
+      const onProgress = (progress: Progress) => seen.push(progress);
+      const manifest = await importGguf(source, sink, { ...limits, finished, onProgress });
+      expect(manifest).toEqual(whole.manifest);
+      const written = [...sink.files.keys()].filter((name) => name.startsWith('params'));
+      expect(written).toEqual(names.filter((name) => !finished.has(name)));
+      for (const [name, bytes] of sink.files) {
+        expect(Buffer.compare(bytes, whole.sink.files.get(name)!), name).toBe(0);
+      }
+      for (const { bytes, totalBytes } of seen.slice(-1)) expect(bytes).toBe(totalBytes);
+      return read;
+    }
+
+    const all = await importRest([]);
+    expect(await importRest(names)).toBe(0);
+    for (const stored of [names.slice(0, 2), names.slice(3), names.filter((_, index) => index % 2 === 0)]) {
+      const others = names.filter((name) => !stored.includes(name));
+      const [read, rest] = [await importRest(stored), await importRest(others)];
+      expect(read).toBeGreaterThan(0);
+      expect(read + rest).toBe(all);
+    }
   });
 
   const number = (value: number): GgufValue => ({ type: 'float32', value });

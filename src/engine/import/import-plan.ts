@@ -3,8 +3,9 @@
  * Pure arithmetic on the header, so a plan is known before a byte of weights is read, and the same header and limits
  * always give the same plan.
  */
+import { WEIGHT_FORMATS } from '../../base/weight-formats.ts';
 import { type Matrix, type MatrixPart, partByteLength, type Vector } from '../../models/model-description.ts';
-import type { SourceMatrix, SourceModel, SourceVector } from './gguf-architecture.ts';
+import type { SourceMatrix, SourceModel, SourceSlice } from './source-model.ts';
 
 export interface ImportLimits {
   /** Most bytes of one record: one GPU binding. */
@@ -23,22 +24,26 @@ export interface TensorRecord {
   byteOffset: number;
 }
 
-/** Work that fills a stretch of a shard. Offsets are in bytes from the shard's start. */
-export type PlannedItem =
-  | {
-      kind: 'part';
-      matrix: SourceMatrix;
-      rowStart: number;
-      rows: number;
-      quantsOffset: number;
-      /** Equal to the end of the quants where the format has no scales. */
-      scalesOffset: number;
-    }
-  | { kind: 'vector'; vector: SourceVector; offset: number };
+/** Where bytes lie in a shard. */
+export interface Stretch {
+  offset: number;
+  byteLength: number;
+}
+
+/** Work that fills the records of a part of a matrix, or of a vector. */
+export interface PlannedItem {
+  /** A vector's values are here. */
+  quants: Stretch;
+  /** Empty where there are none. */
+  scales: Stretch;
+  slices: readonly SourceSlice[];
+}
 
 export interface PlannedShard {
   name: string;
   byteLength: number;
+  /** Bytes of the source that fill it. */
+  sourceByteLength: number;
   items: readonly PlannedItem[];
   records: readonly TensorRecord[];
 }
@@ -66,11 +71,16 @@ export function planImport(source: SourceModel, limits: ImportLimits): ImportPla
   let items: PlannedItem[] = [];
   let records: TensorRecord[] = [];
   let shardBytes = 0;
-  let sourceByteLength = 0;
 
   const closeShard = (): void => {
     if (items.length === 0) return;
-    shards.push({ name: `params_shard_${shards.length}.bin`, byteLength: shardBytes, items, records });
+    shards.push({
+      name: `params_shard_${shards.length}.bin`,
+      byteLength: shardBytes,
+      sourceByteLength: sumBytes(items.flatMap(({ slices }) => slices)),
+      items,
+      records,
+    });
     items = [];
     records = [];
     shardBytes = 0;
@@ -79,43 +89,57 @@ export function planImport(source: SourceModel, limits: ImportLimits): ImportPla
   const reserve = (byteLength: number): void => {
     if (shardBytes + byteLength > limits.maxShardBytes) closeShard();
   };
-  const addRecord = (name: string, dtype: TensorRecord['dtype'], nbytes: number): number => {
-    const byteOffset = shardBytes;
-    records.push({ name, shape: [nbytes / 4], dtype, format: 'raw', nbytes, byteOffset });
-    shardBytes += nbytes;
-    return byteOffset;
+  const addRecord = (name: string, dtype: TensorRecord['dtype'], byteLength: number): Stretch => {
+    const offset = shardBytes;
+    records.push({
+      name,
+      shape: [byteLength / 4],
+      dtype,
+      format: 'raw',
+      nbytes: byteLength,
+      byteOffset: offset,
+    });
+    shardBytes += byteLength;
+    return { offset, byteLength };
   };
+  const none = (): Stretch => ({ offset: shardBytes, byteLength: 0 });
 
   for (const entry of source.tensors) {
     if (entry.kind === 'vector') {
-      const { vector } = entry;
-      reserve(vector.length * 4);
-      const offset = addRecord(vector.name, 'float32', vector.length * 4);
-      items.push({ kind: 'vector', vector, offset });
-      vectors.set(vector.name, { length: vector.length, record: vector.name });
-      sourceByteLength += vector.tensor.byteLength;
+      const { name, length, slice } = entry.vector;
+      reserve(length * 4);
+      items.push({ quants: addRecord(name, 'float32', length * 4), scales: none(), slices: slice() });
+      vectors.set(name, { length, record: name });
       continue;
     }
-    const { matrix } = entry;
-    const { name, rows, columns } = matrix;
-    const format = matrix.format.name;
+    const { name, rows, columns, format, slice } = entry.matrix;
     const parts: MatrixPart[] = [];
-    for (const { rowStart, rows: partRows } of splitRows(matrix, limits)) {
+    for (const { rowStart, rows: partRows } of splitRows(entry.matrix, limits)) {
       const [quantBytes, scaleBytes] = partByteLength(format, partRows, columns);
       reserve(quantBytes + scaleBytes);
       const quants = `${name}.${parts.length}.quants`;
       const scales = scaleBytes === 0 ? null : `${name}.${parts.length}.scales`;
-      const quantsOffset = addRecord(quants, format === 'f32' ? 'float32' : 'uint32', quantBytes);
-      const scalesOffset = scales === null ? shardBytes : addRecord(scales, 'uint32', scaleBytes);
       parts.push({ rowStart, rows: partRows, quants, scales });
-      items.push({ kind: 'part', matrix, rowStart, rows: partRows, quantsOffset, scalesOffset });
+      items.push({
+        quants: addRecord(quants, format === 'f32' ? 'float32' : 'uint32', quantBytes),
+        scales: scales === null ? none() : addRecord(scales, 'uint32', scaleBytes),
+        slices: slice(rowStart, partRows),
+      });
     }
     matrices.set(name, { format, rows, columns, parts });
-    sourceByteLength += matrix.tensor.byteLength;
   }
   closeShard();
-  const byteLength = shards.reduce((sum, shard) => sum + shard.byteLength, 0);
-  return { shards, matrices, vectors, sourceByteLength, byteLength };
+  return {
+    shards,
+    matrices,
+    vectors,
+    sourceByteLength: shards.reduce((sum, shard) => sum + shard.sourceByteLength, 0),
+    byteLength: sumBytes(shards),
+  };
+}
+
+function sumBytes(stretches: readonly { byteLength: number }[]): number {
+  return stretches.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 /** Cuts rows into as few parts as the limits allow, of nearly the same length. */
@@ -123,7 +147,8 @@ function splitRows(
   matrix: SourceMatrix,
   { maxRecordBytes, maxShardBytes }: ImportLimits,
 ): { rowStart: number; rows: number }[] {
-  const { rows, columns, format } = matrix;
+  const { rows, columns } = matrix;
+  const format = WEIGHT_FORMATS[matrix.format];
   const groups = columns / format.groupColumns;
   // Four bytes for the padding of the scales.
   const mostRows = Math.floor(
@@ -132,8 +157,7 @@ function splitRows(
       (maxShardBytes - 4) / (groups * (format.quantBytes + format.scaleBytes)),
     ),
   );
-  // Rows change places within a head, so a head of Q or K stays in one part.
-  const unit = matrix.headDim ?? (mostRows >= ROW_MULTIPLE ? ROW_MULTIPLE : 1);
+  const unit = matrix.rowUnit ?? (mostRows >= ROW_MULTIPLE ? ROW_MULTIPLE : 1);
   const mostUnits = Math.floor(mostRows / unit);
   if (mostUnits < 1) {
     throw new RangeError(

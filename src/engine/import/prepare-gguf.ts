@@ -1,0 +1,91 @@
+/** From a GGUF's header to everything that is known of the model before a weight is read. */
+import { TramontaneError } from '../../base/errors.ts';
+import { type Gguf, metadataInteger, metadataNumber, metadataString } from '../../formats/gguf/gguf.ts';
+import { buildTokenizerJson } from '../../formats/tokenizer/build-tokenizer.ts';
+import type { TemplateId } from '../../models/chat-template.ts';
+import type { ModelOrigin } from '../../models/model-files.ts';
+import { recogniseTemplate } from '../../models/recognise-template.ts';
+import { readSourceModel } from './gguf-architecture.ts';
+import type { PreparedModel } from './source-model.ts';
+
+export interface PrepareOptions {
+  /** What to write of the source, over what it tells itself. */
+  origin?: Partial<Pick<ModelOrigin, 'name' | 'sourceName' | 'sha256' | 'licence' | 'url'>>;
+  /** Recommended sampling, over what source and template tell. */
+  sampling?: { temperature?: number; topP?: number };
+}
+
+/**
+ * @throws FormatError `format-*`, `architecture-unsupported`; TramontaneError `tokenizer-*`, `template-unsupported`
+ */
+export function prepareGguf(gguf: Gguf, options: PrepareOptions = {}): PreparedModel {
+  const { metadata } = gguf;
+  const model = readSourceModel(gguf);
+  const tokenizer = buildTokenizerJson(metadata);
+  checkVocabulary(tokenizer.vocabularySize, model.architecture.vocabularySize);
+  const template = recogniseTemplate(metadataString(metadata, 'tokenizer.chat_template'), tokenizer);
+  const { temperature, topP } = options.sampling ?? {};
+  return {
+    layout: 'gguf',
+    model,
+    tokenizer,
+    template,
+    sampling: {
+      temperature:
+        temperature ??
+        metadataNumber(metadata, 'general.sampling.temp') ??
+        recommendedTemperature(template.id),
+      topP: topP ?? metadataNumber(metadata, 'general.sampling.top_p') ?? 1,
+    },
+    origin: describeOrigin(gguf, model.parameterCount, options.origin ?? {}),
+  };
+}
+
+/** @throws TramontaneError `tokenizer-invalid` where tokens have no row in the embedding */
+export function checkVocabulary(tokens: number, rows: number): void {
+  if (tokens <= rows) return;
+  throw new TramontaneError(
+    'tokenizer-invalid',
+    `The tokenizer has ${tokens} tokens, the embedding ${rows} rows`,
+    { data: { tokens, rows } },
+  );
+}
+
+/** What Mistral recommends for Small; for other models a middle way. */
+export function recommendedTemperature(template: TemplateId): number {
+  return template === 'chatml' ? 0.7 : 0.15;
+}
+
+/** Values of `general.file_type` (llama.h, enum llama_ftype) that name a build. */
+const FILE_TYPES: Readonly<Record<number, string>> = {
+  0: 'F32',
+  1: 'F16',
+  2: 'Q4_0',
+  3: 'Q4_1',
+  7: 'Q8_0',
+};
+
+function describeOrigin(
+  gguf: Gguf,
+  parameterCount: number,
+  given: NonNullable<PrepareOptions['origin']>,
+): ModelOrigin {
+  const text = (key: string) => metadataString(gguf.metadata, key);
+  const fileType = metadataInteger(gguf.metadata, 'general.file_type');
+  return {
+    name: given.name ?? text('general.name') ?? 'Unnamed model',
+    quantization: (fileType === null ? undefined : FILE_TYPES[fileType]) ?? mostUsedType(gguf),
+    parameterCount,
+    sourceName: given.sourceName ?? 'model.gguf',
+    sha256: given.sha256 ?? null,
+    licence: given.licence ?? text('general.license'),
+    url: given.url ?? text('general.source.url') ?? text('general.url'),
+  };
+}
+
+/** The type that most bytes of the file are stored in. */
+function mostUsedType(gguf: Gguf): string {
+  const bytes = new Map<string, number>();
+  for (const { type, byteLength } of gguf.tensors) bytes.set(type, (bytes.get(type) ?? 0) + byteLength);
+  return [...bytes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'none';
+}

@@ -1,12 +1,20 @@
 /**
- * Builds public/models/: imports the models that are committed as GGUF under models/, and lists them in models.json.
- * Does nothing where neither the model nor the importer has changed.
+ * Builds public/models/: imports the models that are committed as GGUF under models/, and writes models.json: the list
+ * that is committed as models/models.json, then the models built in. Imports nothing where neither the model nor the
+ * importer has changed.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import type { ModelCard } from '../src/engine/api.ts';
 import type { ByteSource } from '../src/formats/byte-source.ts';
+import { type CatalogueModel, parseCatalogue } from '../src/models/catalogue.ts';
+import { kvBytesPerToken } from '../src/models/fit.ts';
+import {
+  CONFIG_FILE,
+  type ModelFiles,
+  parseModelFiles,
+  TENSOR_CACHE_FILE,
+} from '../src/models/model-files.ts';
 import { openJoinedFileSource } from './lib/file-source.ts';
 import { importToFolder, STATIC_HOST_BYTES } from './lib/import-folder.ts';
 import { withLock } from './lib/lock.ts';
@@ -37,15 +45,21 @@ async function sha256Of(source: ByteSource): Promise<string> {
   return hash.digest('hex');
 }
 
-async function buildModel(id: string): Promise<ModelCard> {
+async function readModelFiles(folder: string): Promise<ModelFiles> {
+  const json = async (name: string): Promise<unknown> =>
+    JSON.parse(await readFile(join(folder, name), 'utf8'));
+  return parseModelFiles(await json(CONFIG_FILE), await json(TENSOR_CACHE_FILE));
+}
+
+async function buildModel(id: string): Promise<CatalogueModel> {
   const sourceFolder = join(SOURCES, id);
   const sourceText = await readFile(join(sourceFolder, 'source.json'), 'utf8');
   const model = JSON.parse(sourceText) as CommittedModel;
   const folder = join(TARGET, id);
   const stampPath = join(STAMPS, `${id}.json`);
   // source.json holds the hash of the GGUF itself.
-  const inputHash = await hashInputs([sourceText, String(STATIC_HOST_BYTES)]);
-  const existing = await readStamp<ModelCard>(stampPath, inputHash, folder);
+  const inputHash = await hashInputs([sourceText, String(STATIC_HOST_BYTES)], ['scripts/build-models.ts']);
+  const existing = await readStamp<CatalogueModel>(stampPath, inputHash, folder);
   if (existing !== null) {
     console.log(`${relative(ROOT, folder)}: up to date`);
     return existing;
@@ -73,17 +87,24 @@ async function buildModel(id: string): Promise<ModelCard> {
       },
       sampling: model.sampling,
     });
-    const card: ModelCard = {
+    const { description, chat } = await readModelFiles(folder);
+    const { architecture } = description;
+    const card: CatalogueModel = {
       id,
-      url: `${id}/`,
       name: model.name,
       description: model.description,
-      byteLength: manifest.byteLength,
       parameterCount: manifest.origin.parameterCount,
       quantization: manifest.origin.quantization,
+      byteLength: manifest.byteLength,
       contextLength: manifest.contextLength,
+      maxContextLength: architecture.maxContextLength,
+      kvBytesPerToken: kvBytesPerToken(architecture),
+      layerCount: architecture.layerCount,
+      template: chat.template.id,
+      temperature: chat.temperature,
       licence: model.licence,
       sourceUrl: model.sourceUrl,
+      source: { kind: 'site', url: `${id}/` },
     };
     await writeStamp(stampPath, inputHash, folder, manifest.files, card);
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
@@ -97,12 +118,16 @@ async function buildModel(id: string): Promise<ModelCard> {
   }
 }
 
+const list = JSON.parse(await readFile(join(SOURCES, 'models.json'), 'utf8')) as { models: CatalogueModel[] };
 const entries = await readdir(SOURCES, { withFileTypes: true });
 const ids = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 await mkdir(TARGET, { recursive: true });
 // A build and a test run may both want the models at once.
 await withLock(join(STAMPS, 'lock'), async () => {
-  const models: ModelCard[] = [];
-  for (const id of ids.sort()) models.push(await buildModel(id));
-  await writeFile(join(TARGET, 'models.json'), `${JSON.stringify({ version: 1, models }, null, 2)}\n`);
+  const builtIn: CatalogueModel[] = [];
+  for (const id of ids.sort()) builtIn.push(await buildModel(id));
+  const catalogue = { ...list, models: [...list.models, ...builtIn] };
+  // What a visitor's browser would refuse is refused here.
+  parseCatalogue(catalogue, 'https://site.invalid/models/models.json');
+  await writeFile(join(TARGET, 'models.json'), `${JSON.stringify(catalogue, null, 2)}\n`);
 });

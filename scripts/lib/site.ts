@@ -9,6 +9,7 @@ export const SITE = join(ROOT, 'dist');
 const SOURCES = [
   'src',
   'public',
+  'models/models.json',
   'index.html',
   'json.html',
   'ask.html',

@@ -6,6 +6,6 @@ import '../element/define.ts';
 export { TramontaneError } from '../base/errors.ts';
 export * from '../element/events.ts';
 export { TramontaneChat } from '../element/tramontane-chat.ts';
-export { loadCatalogue } from '../models/catalogue.ts';
+export { loadSiteModels } from '../models/catalogue.ts';
 export { IndexedDbConversationStore, MemoryConversationStore } from '../storage/conversations.ts';
 export { createWorkerEngine } from '../worker/client.ts';

@@ -1,7 +1,7 @@
 /** Gives a page's element its models and its engine, and a fresh engine when the worker has died. */
 import { isTramontaneError } from '../base/errors.ts';
 import type { Engine, ModelCard } from '../engine/api.ts';
-import { loadCatalogue } from '../models/catalogue.ts';
+import { loadSiteModels } from '../models/catalogue.ts';
 import { createEngine } from './create-engine.ts';
 
 export interface EngineConsumer extends HTMLElement {
@@ -30,7 +30,7 @@ export async function supplyEngine(
     const isCrash = isTramontaneError(error) && error.code === 'worker-crashed';
     if (isCrash && performance.now() - bornAtMs > MIN_LIFE_MS) void replaceEngine();
   });
-  const models = loadCatalogue(new URL('./models/models.json', location.href).href).then(
+  const models = loadSiteModels(new URL('./models/models.json', location.href).href).then(
     (list) => {
       element.models = list;
     },

@@ -1,5 +1,6 @@
 /** The model's side of an element: what the device can do, which models are stored, loading and its progress. */
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
+import { deviceMemoryGib } from '../base/device-memory.ts';
 import { isAbortError } from '../base/errors.ts';
 import type { AdapterReport, Engine, LoadedModel, ModelCard, Progress } from '../engine/api.ts';
 import { assessFit, type Fit } from '../models/fit.ts';
@@ -79,7 +80,10 @@ export class ModelController implements ReactiveController {
     return assessFit(card, {
       adapter: this.adapter,
       storage: this.storage,
-      isStored: this.storedIds.has(card.id),
+      bytesToStore: this.storedIds.has(card.id) ? 0 : card.byteLength,
+      contextLength: card.contextLength,
+      deviceMemoryGib: deviceMemoryGib(),
+      probe: null,
     });
   }
 

@@ -22,6 +22,9 @@ const card: ModelCard = {
   parameterCount: 135_000_000,
   quantization: 'Q4_1',
   contextLength: 8192,
+  maxContextLength: 8192,
+  kvBytesPerToken: 23_040,
+  layerCount: 30,
   licence: 'Apache-2.0',
   sourceUrl: 'https://example.org/',
 };

@@ -6,6 +6,7 @@ import { html, LitElement, nothing, type PropertyValues } from 'lit';
 import { property, query, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 import { TramontaneError } from '../base/errors.ts';
+import { formatInteger } from '../base/number-text.ts';
 import type { Engine, ModelCard } from '../engine/api.ts';
 import {
   type ConversationMessage,
@@ -15,7 +16,6 @@ import {
 } from '../storage/conversations.ts';
 import type { TramontaneComposer, TramontaneSubmitEvent } from '../ui/composer/composer.ts';
 import { controls } from '../ui/controls.styles.ts';
-import { formatInteger } from '../ui/format.ts';
 import { icons, mark } from '../ui/icons.ts';
 import { speakable } from '../ui/markdown/speakable.ts';
 import { placePopover } from '../ui/place-popover.ts';

@@ -1,6 +1,7 @@
 /** What the visitor's WebGPU adapter can do, read before anything is downloaded. */
 import { TramontaneError } from '../base/errors.ts';
 import type { GpuCaps } from '../modellib/gpu-caps.ts';
+import { bindingBytes, REQUIRED_LIMITS } from '../models/fit.ts';
 import type { AdapterReport, LoadOptions } from './api.ts';
 
 /** The adapter that WebLLM will take (it asks for the fastest), or null where there is no WebGPU. */
@@ -28,16 +29,6 @@ export async function readAdapter(): Promise<AdapterReport | null> {
   };
 }
 
-// What WebLLM 0.2.86 asks of a device (its detectGPUDevice); below these it refuses.
-const MIB = 2 ** 20;
-const NEEDED: readonly [keyof AdapterReport, number, string][] = [
-  ['maxBufferBytes', 256 * MIB, 'bytes in one buffer'],
-  ['maxStorageBindingBytes', 128 * MIB, 'bytes in one storage binding'],
-  ['maxWorkgroupStorageBytes', 32 * 1024, 'bytes of workgroup memory'],
-  ['maxStorageBuffersPerStage', 10, 'storage buffers per shader stage'],
-  ['maxInvocationsPerWorkgroup', 256, 'invocations per workgroup'],
-];
-
 /**
  * The device facts that kernels are chosen by, as WebLLM's device will have them.
  * @throws TramontaneError `webgpu-unavailable`, `adapter-limits`
@@ -52,8 +43,8 @@ export function requireCaps(
         'Use a current Chrome or Edge on a computer with a GPU. On Linux, WebGPU may have to be enabled in chrome://flags.',
     });
   }
-  for (const [name, needed, unit] of NEEDED) {
-    const found = report[name] as number;
+  for (const [name, needed, unit] of REQUIRED_LIMITS) {
+    const found = report[name];
     if (found < needed) {
       throw new TramontaneError('adapter-limits', `The GPU allows ${found} ${unit}; ${needed} are needed.`, {
         nextStep: 'Update the graphics driver or the browser, or use another GPU.',
@@ -61,8 +52,6 @@ export function requireCaps(
       });
     }
   }
-  // WebLLM asks for 1 GiB and, where that is not to be had, for exactly 128 MiB.
-  const binding = report.maxStorageBindingBytes >= 1024 * MIB ? 1024 * MIB : 128 * MIB;
   return {
     shaderF16: report.shaderF16 && !disable.includes('shader-f16'),
     subgroups: report.subgroups && !disable.includes('subgroups'),
@@ -70,7 +59,7 @@ export function requireCaps(
     subgroupMaxSize: report.subgroupMaxSize,
     maxInvocationsPerWorkgroup: Math.min(1024, report.maxInvocationsPerWorkgroup),
     maxWorkgroupStorageBytes: 32 * 1024,
-    maxStorageBindingBytes: binding,
+    maxStorageBindingBytes: bindingBytes(report),
     maxStorageBuffersPerStage: 10,
     isSoftware: report.isSoftware && !disable.includes('software-kernels'),
   };

@@ -169,25 +169,28 @@ export interface ModelSource {
   modelLibUrl?: string;
   /** What people are told of a stored model whose own files do not tell. */
   name?: string;
-  quantization?: string;
-  parameterCount?: number;
+  quantization?: string | null;
+  parameterCount?: number | null;
   licence?: string | null;
 }
 
-/** A model as a person chooses it: one entry of a site's `models/models.json`. */
+/** A model as a person chooses it: an entry of a site's `models/models.json`, or one that was imported. */
 export interface ModelCard extends ModelSource {
   name: string;
   description: string;
   /** Download and storage size of the weights. */
   byteLength: number;
-  parameterCount: number;
-  /** As its makers name it: `Q4_1`, `Q4_K_M`. */
-  quantization: string;
-  /** Tokens of context that the build is configured for. */
-  contextLength: number;
+  /** As in {@link StoredModelInfo}: null where the model's files do not tell. */
+  quantization: string | null;
+  parameterCount: number | null;
+  contextLength: number | null;
+  maxContextLength: number | null;
+  kvBytesPerToken: number | null;
+  layerCount: number | null;
   /** SPDX identifier. */
-  licence: string;
-  sourceUrl: string;
+  licence: string | null;
+  /** A page about the model; null for files from this device. */
+  sourceUrl: string | null;
 }
 
 export interface LoadOptions {
@@ -347,11 +350,8 @@ export type ImportSource =
   /**
    * `https:` address of a GGUF, of the first split of one, or of an MLC-layout folder (ending in `/`); or
    * `hf:owner/repo[/path][@revision]` for the same on Hugging Face.
-   *
-   * `libraryUrl` (MLC-layout folders only): address of a prebuilt WebLLM model library, which is stored with the
-   * weights and runs them; for models that no library of ours can run. Absent: the library is generated at load.
    */
-  | { kind: 'address'; address: string; libraryUrl?: string };
+  | { kind: 'address'; address: string };
 
 /** What is known of a source from its header alone. */
 export interface ImportPreview {
@@ -368,7 +368,7 @@ export interface ImportPreview {
   /** As in {@link StoredModelInfo}. */
   kvBytesPerToken: number | null;
   layerCount: number | null;
-  /** Chat template, as recognised: `mistral-v11`; `webllm` for a prebuilt model that WebLLM renders by its own. */
+  /** Chat template, as recognised: `mistral-v11`. */
   template: string;
   /** The sampling temperature it will be given. */
   temperature: number;

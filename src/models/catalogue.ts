@@ -1,121 +1,167 @@
 /**
- * The site's list of models: `models/models.json`, written by the build. Parsing is strict, because a card decides
- * what a person downloads: a missing or odd field is an error that names it, never a default.
+ * The site's list of models: `models/models.json`, written by the build from the repository's own list and the models
+ * built in. Parsing is strict, because an entry decides what a person downloads: a missing or odd field is an error
+ * that names it, never a default. docs/hosting.md describes the format.
  */
 import { errorMessage, TramontaneError } from '../base/errors.ts';
-import { shown } from '../base/shown.ts';
+import { FieldReader } from './field-reader.ts';
 
-/** One model as a person chooses it. Structurally the engine's `ModelCard`, which this room may not import. */
+export const CATALOGUE_VERSION = 2;
+
+/** A public file of a model. */
+export interface CatalogueFile {
+  /** `hf:owner/repo/file.gguf[@revision]`, or an absolute http(s) URL. */
+  address: string;
+  quantization: string;
+  /** About: the source itself tells exactly when it is looked at. */
+  byteLength: number;
+}
+
+/** How a visitor gets a model. */
+export type CatalogueSource =
+  /** From a folder beside this site: the chat page loads it. */
+  | { kind: 'site'; url: string; modelLibUrl?: string }
+  /** From a GGUF: a file of one's own, or one of these, the recommended one first. */
+  | { kind: 'gguf'; files: readonly CatalogueFile[] }
+  /** From a folder in MLC's layout, to be run by a prebuilt WebLLM library. */
+  | {
+      kind: 'prebuilt';
+      /** Of the folder. */
+      url: string;
+      libraryUrl: string;
+      /** GPU memory in all, at `contextLength`. */
+      memoryBytes: number;
+      /** True where the library needs the GPU feature `shader-f16`. */
+      needsShaderF16: boolean;
+    };
+
 export interface CatalogueModel {
+  /** Names the entry in addresses (`import.html?model=ID`); for `site`, also the stored model. */
   id: string;
-  /** Absolute. */
-  url: string;
-  /** Absolute. */
-  modelLibUrl?: string;
   name: string;
   description: string;
-  byteLength: number;
   parameterCount: number;
+  /** Of the recommended build, as its makers name it: `Q4_K_M`. */
   quantization: string;
+  /** Of the recommended build; about, unless it is `site`. */
+  byteLength: number;
+  /** Tokens of context it is configured for at first, and the most it was made for. */
   contextLength: number;
+  maxContextLength: number;
+  /** KV cache per token of context, of all layers together. */
+  kvBytesPerToken: number;
+  layerCount: number;
+  /** Chat template: one of our own ids, or `webllm` where WebLLM renders prompts. */
+  template: string;
+  /** The sampling temperature its makers recommend; null where they recommend none. */
+  temperature: number | null;
+  /** SPDX identifier. */
   licence: string;
   sourceUrl: string;
+  source: CatalogueSource;
 }
 
-const CATALOGUE_VERSION = 1;
+/** A model that the chat page can load from this site: structurally the engine's `ModelCard`. */
+export type SiteModel = CatalogueModel & { url: string; modelLibUrl?: string };
 
-function invalid(found: string, field: string): TramontaneError {
-  return new TramontaneError('config-invalid', `The list of models is not valid: ${found}.`, {
-    nextStep: 'Build the site again (npm run build), or correct models/models.json.',
-    data: { field },
-  });
-}
-
-function describe(value: unknown): string {
-  return value === undefined ? 'nothing' : shown(value);
-}
-
-function readText(record: Record<string, unknown>, field: string, path: string): string {
-  const value = record[field];
-  if (typeof value !== 'string' || value === '') {
-    throw invalid(`${path}.${field} should be a text, found ${describe(value)}`, `${path}.${field}`);
-  }
-  return value;
-}
-
-function readCount(record: Record<string, unknown>, field: string, path: string): number {
-  const value = record[field];
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value <= 0) {
-    throw invalid(
-      `${path}.${field} should be a whole number above 0, found ${describe(value)}`,
-      `${path}.${field}`,
-    );
-  }
-  return value;
-}
-
-function readUrl(record: Record<string, unknown>, field: string, path: string, baseUrl: string): string {
-  const text = readText(record, field, path);
-  let url: URL;
-  try {
-    url = new URL(text, baseUrl);
-  } catch (cause) {
-    throw new TramontaneError(
-      'config-invalid',
-      `The list of models is not valid: ${path}.${field} is not a URL: ${describe(text)}.`,
-      { cause, data: { field: `${path}.${field}` } },
-    );
-  }
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
-    throw invalid(`${path}.${field} should be an http(s) URL, found ${describe(text)}`, `${path}.${field}`);
-  }
-  return url.href;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
+/** `hf:owner/repo`, then perhaps a path, then perhaps `@revision`. */
+const HUGGING_FACE = /^hf:[\w.-]+\/[\w.-]+(?:\/[\w./-]+)?(?:@[\w./-]+)?$/;
 
 /**
  * Parses a catalogue. URLs in it are relative to `baseUrl`, its own address.
- * @throws TramontaneError `config-invalid`, naming the field.
+ * @throws TramontaneError `config-invalid`, naming the field
  */
 export function parseCatalogue(value: unknown, baseUrl: string): CatalogueModel[] {
-  if (!isRecord(value)) throw invalid(`it should be an object, found ${describe(value)}`, '');
-  if (value.version !== CATALOGUE_VERSION) {
-    throw invalid(`version should be ${CATALOGUE_VERSION}, found ${describe(value.version)}`, 'version');
-  }
-  if (!Array.isArray(value.models)) {
-    throw invalid(`models should be a list, found ${describe(value.models)}`, 'models');
-  }
-  const seen = new Set<string>();
-  return value.models.map((entry: unknown, index) => {
-    const path = `models[${index}]`;
-    if (!isRecord(entry)) throw invalid(`${path} should be an object, found ${describe(entry)}`, path);
-    const id = readText(entry, 'id', path);
-    if (seen.has(id)) throw invalid(`${path}.id is there twice: ${describe(id)}`, `${path}.id`);
-    seen.add(id);
+  const fields = new FieldReader(value, 'models/models.json', {
+    nextStep:
+      'Build the site again (npm run build), or correct models/models.json: docs/hosting.md tells how.',
+  });
+  fields.integer('version', CATALOGUE_VERSION, CATALOGUE_VERSION);
+  const ids = new Set<string>();
+  return fields.objects('models').map((entry) => {
+    const id = entry.string('id', /^[\w.-]+$/, 'a name of letters, digits, dots, dashes and underscores');
+    if (ids.has(id)) throw entry.invalid('id', 'a name that occurs once');
+    ids.add(id);
+    const maxContextLength = entry.integer('maxContextLength', 1);
     return {
       id,
-      url: readUrl(entry, 'url', path, baseUrl),
-      ...(entry.modelLibUrl === undefined
-        ? {}
-        : { modelLibUrl: readUrl(entry, 'modelLibUrl', path, baseUrl) }),
-      name: readText(entry, 'name', path),
-      description: readText(entry, 'description', path),
-      byteLength: readCount(entry, 'byteLength', path),
-      parameterCount: readCount(entry, 'parameterCount', path),
-      quantization: readText(entry, 'quantization', path),
-      contextLength: readCount(entry, 'contextLength', path),
-      licence: readText(entry, 'licence', path),
-      sourceUrl: readUrl(entry, 'sourceUrl', path, baseUrl),
+      name: readText(entry, 'name'),
+      description: readText(entry, 'description'),
+      parameterCount: entry.integer('parameterCount', 1),
+      quantization: readText(entry, 'quantization'),
+      byteLength: entry.integer('byteLength', 1),
+      contextLength: entry.integer('contextLength', 1, maxContextLength),
+      maxContextLength,
+      kvBytesPerToken: entry.integer('kvBytesPerToken', 1),
+      layerCount: entry.integer('layerCount', 1, 1024),
+      template: readText(entry, 'template'),
+      temperature: entry.isNull('temperature') ? null : entry.number('temperature', 0, 2),
+      licence: readText(entry, 'licence'),
+      sourceUrl: readUrl(entry, 'sourceUrl', baseUrl),
+      source: readSource(entry.object('source'), baseUrl),
     };
+  });
+}
+
+function readSource(fields: FieldReader, baseUrl: string): CatalogueSource {
+  const kind = fields.oneOf('kind', ['site', 'gguf', 'prebuilt']);
+  switch (kind) {
+    case 'site':
+      return {
+        kind,
+        url: readUrl(fields, 'url', baseUrl),
+        ...(fields.has('modelLibUrl') ? { modelLibUrl: readUrl(fields, 'modelLibUrl', baseUrl) } : {}),
+      };
+    case 'gguf':
+      return {
+        kind,
+        files: fields.objects('files').map((file) => ({
+          address: readAddress(file, 'address', baseUrl),
+          quantization: readText(file, 'quantization'),
+          byteLength: file.integer('byteLength', 1),
+        })),
+      };
+    case 'prebuilt':
+      return {
+        kind,
+        url: readUrl(fields, 'url', baseUrl),
+        libraryUrl: readUrl(fields, 'libraryUrl', baseUrl),
+        memoryBytes: fields.integer('memoryBytes', 1),
+        needsShaderF16: fields.boolean('needsShaderF16'),
+      };
+  }
+}
+
+function readText(fields: FieldReader, field: string): string {
+  return fields.string(field, /\S/, 'a text');
+}
+
+function readUrl(fields: FieldReader, field: string, baseUrl: string): string {
+  const text = readText(fields, field);
+  if (URL.canParse(text, baseUrl)) {
+    const url = new URL(text, baseUrl);
+    if (url.protocol === 'https:' || url.protocol === 'http:') return url.href;
+  }
+  throw fields.invalid(field, 'an http(s) URL, or one relative to the list');
+}
+
+function readAddress(fields: FieldReader, field: string, baseUrl: string): string {
+  if (!readText(fields, field).startsWith('hf:')) return readUrl(fields, field, baseUrl);
+  return fields.string(field, HUGGING_FACE, 'hf:owner/repo/file[@revision], or a URL');
+}
+
+/** The entries that the chat page can load by itself. */
+export function siteModels(catalogue: readonly CatalogueModel[]): SiteModel[] {
+  return catalogue.flatMap((model) => {
+    if (model.source.kind !== 'site') return [];
+    const { url, modelLibUrl } = model.source;
+    return [{ ...model, url, ...(modelLibUrl === undefined ? {} : { modelLibUrl }) }];
   });
 }
 
 /**
  * Fetches and parses a catalogue.
- * @throws TramontaneError `download-failed`, `config-invalid`; `signal.reason` when aborted.
+ * @throws TramontaneError `download-failed`, `config-invalid`; `signal.reason` when aborted
  */
 export async function loadCatalogue(
   url: string,
@@ -146,4 +192,12 @@ export async function loadCatalogue(
     });
   }
   return parseCatalogue(value, new URL(url, globalThis.location?.href).href);
+}
+
+/** The models of a site that can be loaded as they are, for `<tramontane-chat>`. @throws as {@link loadCatalogue} */
+export async function loadSiteModels(
+  url: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<SiteModel[]> {
+  return siteModels(await loadCatalogue(url, options));
 }

@@ -6,13 +6,18 @@ export class FieldReader {
   readonly #value: Readonly<Record<string, unknown>>;
   readonly #file: string;
   readonly #path: string;
+  readonly #nextStep: string;
 
-  /** @throws TramontaneError `config-invalid` where `value` is not a JSON object */
-  constructor(value: unknown, file: string, path = '') {
+  /**
+   * @param options.nextStep What the errors advise.
+   * @throws TramontaneError `config-invalid` where `value` is not a JSON object
+   */
+  constructor(value: unknown, file: string, options: { path?: string; nextStep?: string } = {}) {
     this.#file = file;
-    this.#path = path;
+    this.#path = options.path ?? '';
+    this.#nextStep = options.nextStep ?? 'Import the model again.';
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw configInvalid(file, path, value, 'an object');
+      throw this.#error(this.#path, value, 'an object');
     }
     this.#value = value as Record<string, unknown>;
   }
@@ -26,12 +31,23 @@ export class FieldReader {
     return Object.hasOwn(this.#value, field) && this.#value[field] !== undefined;
   }
 
+  /** True where the field is there and says null. */
+  isNull(field: string): boolean {
+    return this.#get(field) === null;
+  }
+
   integer(field: string, min: number, max: number = Number.MAX_SAFE_INTEGER): number {
     const value = this.#get(field);
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max)
       return value;
-    const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
-    throw this.invalid(field, `an integer ${range}`);
+    throw this.invalid(
+      field,
+      min === max
+        ? String(min)
+        : max === Number.MAX_SAFE_INTEGER
+          ? `an integer of at least ${min}`
+          : `an integer from ${min} to ${max}`,
+    );
   }
 
   /** A number in [min, max]. */
@@ -60,12 +76,12 @@ export class FieldReader {
   }
 
   object(field: string): FieldReader {
-    return new FieldReader(this.#get(field), this.#file, this.#join(field));
+    return this.#read(this.#get(field), this.#join(field));
   }
 
   objects(field: string): FieldReader[] {
-    return this.#array(field, 'an array of objects').map(
-      (item, index) => new FieldReader(item, this.#file, `${this.#join(field)}[${index}]`),
+    return this.#array(field, 'an array of objects').map((item, index) =>
+      this.#read(item, `${this.#join(field)}[${index}]`),
     );
   }
 
@@ -74,12 +90,7 @@ export class FieldReader {
     const items = this.#array(field, 'an array of integers');
     for (const [index, item] of items.entries()) {
       if (!Number.isSafeInteger(item) || (item as number) < min || (item as number) > max) {
-        throw configInvalid(
-          this.#file,
-          `${this.#join(field)}[${index}]`,
-          item,
-          `an integer from ${min} to ${max}`,
-        );
+        throw this.#error(`${this.#join(field)}[${index}]`, item, `an integer from ${min} to ${max}`);
       }
     }
     return items as number[];
@@ -87,7 +98,7 @@ export class FieldReader {
 
   /** The error for a field that holds something else than `expected`. */
   invalid(field: string, expected: string): TramontaneError {
-    return configInvalid(this.#file, this.#join(field), this.#get(field), expected);
+    return this.#error(this.#join(field), this.#get(field), expected);
   }
 
   #array(field: string, expected: string): unknown[] {
@@ -103,14 +114,19 @@ export class FieldReader {
   #join(field: string): string {
     return this.#path === '' ? field : `${this.#path}.${field}`;
   }
-}
 
-function configInvalid(file: string, path: string, value: unknown, expected: string): TramontaneError {
-  const found = value === undefined ? 'missing' : shown(value);
-  const field = clip(path);
-  const where = field === '' ? file : `${file}: ${field}`;
-  return new TramontaneError('config-invalid', `${where} is ${found}, expected ${clip(expected, 200)}`, {
-    nextStep: 'Import the model again.',
-    data: { file, field, found, expected },
-  });
+  #read(value: unknown, path: string): FieldReader {
+    return new FieldReader(value, this.#file, { path, nextStep: this.#nextStep });
+  }
+
+  #error(path: string, value: unknown, expected: string): TramontaneError {
+    const file = this.#file;
+    const found = value === undefined ? 'missing' : shown(value);
+    const field = clip(path);
+    const where = field === '' ? file : `${file}: ${field}`;
+    return new TramontaneError('config-invalid', `${where} is ${found}, expected ${clip(expected, 200)}`, {
+      nextStep: this.#nextStep,
+      data: { file, field, found, expected },
+    });
+  }
 }

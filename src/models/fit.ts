@@ -1,15 +1,36 @@
-/** Whether a model suits this device: what can be known before a download, said in one word and in sentences. */
+/**
+ * Whether a model suits this device: what can be known before a download, in a word and in sentences, and what would
+ * suit it instead. How much memory a GPU has, browsers do not tell; where it matters and was not measured, this says so.
+ */
+import { formatBytes, formatInteger, formatMemory } from '../base/number-text.ts';
 
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+
+/** What of a model matters here. */
 export interface FitModel {
+  /** Of the weights, on disk and on the GPU alike. */
   byteLength: number;
-  parameterCount: number;
+  /** Null, like the numbers below, where a prebuilt model's files do not tell. */
+  parameterCount: number | null;
+  maxContextLength: number | null;
+  /** KV cache per token of context, of all layers together. */
+  kvBytesPerToken: number | null;
+  layerCount: number | null;
+  /** For a prebuilt library: what its makers say it needs in all, and at which context. */
+  prebuilt?: { memoryBytes: number; contextLength: number; needsShaderF16: boolean };
 }
 
 /** What of the adapter matters here. Structurally a part of the engine's `AdapterReport`. */
 export interface FitAdapter {
+  vendor: string;
+  architecture: string;
   isSoftware: boolean;
   shaderF16: boolean;
+  maxBufferBytes: number;
   maxStorageBindingBytes: number;
+  maxWorkgroupStorageBytes: number;
+  maxInvocationsPerWorkgroup: number;
   maxStorageBuffersPerStage: number;
 }
 
@@ -18,60 +39,273 @@ export interface FitSituation {
   adapter: FitAdapter | null;
   /** Null where the browser does not tell. */
   storage: { usedBytes: number; quotaBytes: number } | null;
-  isStored: boolean;
+  /** Bytes that would have to be stored; 0 for a model that is. */
+  bytesToStore: number;
+  /** Tokens; null where the model's own is not known. */
+  contextLength: number | null;
+  /** `navigator.deviceMemory`, in GiB; null where the browser does not tell. */
+  deviceMemoryGib: number | null;
+  /** What the GPU granted in a test; null where it was not tested. */
+  probe: { wantedBytes: number; grantedBytes: number } | null;
 }
 
-export type FitVerdict = 'good' | 'slow' | 'impossible';
+/**
+ * `good`: nothing known speaks against it. `slow`: it runs, not fast. `untested`: it may not fit, and only a test can
+ * tell. `too-slow`: it might run, and nobody would wait for it. `impossible`: it cannot run.
+ */
+export type FitVerdict = 'good' | 'slow' | 'untested' | 'too-slow' | 'impossible';
 
 export interface Fit {
   verdict: FitVerdict;
   /** What a person should know, most important first; empty where all is well. */
   reasons: string[];
+  need: MemoryNeed;
+  /** The longest context that would fit, where the chosen one does not and a shorter one would. */
+  contextInstead: number | null;
 }
 
-/** Records of the weight store are at most this long (DESIGN: decision 1). */
-const MIN_BINDING_BYTES = 128 * 2 ** 20;
-const MIN_STORAGE_BUFFERS = 8;
+/** GPU memory, in bytes. */
+export interface MemoryNeed {
+  weightBytes: number;
+  kvCacheBytes: number;
+  /** Activations and sampling, and a shard of weights on its way to the GPU. */
+  workingBytes: number;
+  totalBytes: number;
+}
+
+/** Bytes of keys and values that one token takes in all layers, in f16. */
+export function kvBytesPerToken(architecture: {
+  layerCount: number;
+  kvHeadCount: number;
+  headDim: number;
+}): number {
+  const { layerCount, kvHeadCount, headDim } = architecture;
+  return 2 * layerCount * kvHeadCount * headDim * 2;
+}
+
+/**
+ * Estimated before there is a plan; `modellib/lower.ts` plans exactly. Activations grow with widths and vocabulary,
+ * which a catalogue does not list: for models of this family they stay below 24 MiB + 1/64 of the weights, and below
+ * 128 MiB (fit.test.ts compares). While weights are copied, a shard of at most 128 MiB is there twice.
+ */
+export function memoryNeed(model: FitModel, contextLength: number | null): MemoryNeed {
+  const { byteLength: weightBytes, prebuilt } = model;
+  const kvCacheBytes = (model.kvBytesPerToken ?? 0) * (contextLength ?? 0);
+  const workingBytes = prebuilt
+    ? Math.max(0, prebuilt.memoryBytes - weightBytes - (model.kvBytesPerToken ?? 0) * prebuilt.contextLength)
+    : Math.min(128 * MIB, 24 * MIB + weightBytes / 64) + Math.min(128 * MIB, weightBytes);
+  return {
+    weightBytes,
+    kvCacheBytes,
+    workingBytes,
+    totalBytes: weightBytes + kvCacheBytes + workingBytes,
+  };
+}
+
+const LEAST_CONTEXT = 2048;
+
+/** Lengths of context to choose from: 2k, 3k, 4k, 6k, 8k … and the most that the model was made for. */
+export function contextSteps(maxContextLength: number): number[] {
+  const steps: number[] = [];
+  for (let length = LEAST_CONTEXT; length < maxContextLength; length *= 2) {
+    steps.push(length);
+    if (length * 1.5 < maxContextLength) steps.push(length * 1.5);
+  }
+  return [...steps, maxContextLength];
+}
+
+/** The longest step that fits, or null. */
+function longestContext(model: FitModel, fits: (contextLength: number) => boolean): number | null {
+  if (model.kvBytesPerToken === null || model.maxContextLength === null) return null;
+  return contextSteps(model.maxContextLength).findLast(fits) ?? null;
+}
+
+/** Limits that WebLLM 0.2.86 asks of a device (its detectGPUDevice); below these it refuses. */
+export const REQUIRED_LIMITS: readonly [
+  limit: keyof FitAdapter &
+    (
+      | 'maxBufferBytes'
+      | 'maxStorageBindingBytes'
+      | 'maxWorkgroupStorageBytes'
+      | 'maxStorageBuffersPerStage'
+      | 'maxInvocationsPerWorkgroup'
+    ),
+  needed: number,
+  unit: string,
+][] = [
+  ['maxBufferBytes', 256 * MIB, 'bytes in one buffer'],
+  ['maxStorageBindingBytes', 128 * MIB, 'bytes in one storage binding'],
+  ['maxWorkgroupStorageBytes', 32 * 1024, 'bytes of workgroup memory'],
+  ['maxStorageBuffersPerStage', 10, 'storage buffers per shader stage'],
+  ['maxInvocationsPerWorkgroup', 256, 'invocations per workgroup'],
+];
+
+/** Bytes of one storage binding on WebLLM's device: it asks for 1 GiB and, where that is not to be had, for 128 MiB. */
+export function bindingBytes(adapter: FitAdapter): number {
+  return adapter.maxStorageBindingBytes >= GIB ? GIB : 128 * MIB;
+}
+
 /** Above this many weights a software adapter takes minutes for a word. */
 const SOFTWARE_PARAMETER_LIMIT = 1_000_000_000;
+/** Above this many weights a GPU without memory of its own is slow enough to say so. */
+const SHARED_PARAMETER_LIMIT = 8_000_000_000;
+/** Any GPU that passes the limits has this much. */
+const SURE_MEMORY_BYTES = GIB;
 
-function megabytes(byteLength: number): string {
-  return byteLength >= 1e9 ? `${(byteLength / 1e9).toFixed(1)} GB` : `${Math.ceil(byteLength / 1e6)} MB`;
+/**
+ * True where the GPU uses the device's own memory, false where that is not so or not known: WebGPU tells vendor and
+ * architecture, not whether memory is shared. Apple and mobile GPUs share always, Intel's except the HPG and HPC lines.
+ */
+export function sharesMemory({ isSoftware, vendor, architecture }: FitAdapter): boolean {
+  if (isSoftware || /^(apple|qualcomm|arm|img-tec|samsung)$/.test(vendor)) return true;
+  return vendor === 'intel' && !/hp[gc]|12hp/.test(architecture);
 }
 
-export function assessFit(model: FitModel, { adapter, storage, isStored }: FitSituation): Fit {
+/**
+ * Memory of the whole device in bytes, or null where it is not known: browsers round `deviceMemory` to a power of two
+ * and cut it off, the older ones at 8, newer ones at 32.
+ */
+function knownDeviceMemory(deviceMemoryGib: number | null): number | null {
+  return deviceMemoryGib === null || deviceMemoryGib === 8 || deviceMemoryGib >= 32
+    ? null
+    : deviceMemoryGib * GIB;
+}
+
+export function assessFit(model: FitModel, situation: FitSituation): Fit {
+  const { adapter, contextLength } = situation;
+  const need = memoryNeed(model, contextLength);
   if (adapter === null) {
-    return { verdict: 'impossible', reasons: ['This browser offers no WebGPU.'] };
+    return {
+      verdict: 'impossible',
+      reasons: ['This browser offers no WebGPU.'],
+      need,
+      contextInstead: null,
+    };
   }
-  const impossible: string[] = [];
-  const slow: string[] = [];
-  if (adapter.maxStorageBindingBytes < MIN_BINDING_BYTES) {
-    impossible.push(
-      `The GPU binds at most ${megabytes(adapter.maxStorageBindingBytes)} at once; the model needs ${megabytes(MIN_BINDING_BYTES)}.`,
-    );
+  const limits = assessLimits(model, adapter);
+  const memory = assessMemory(model, situation, adapter, need);
+  const storage = assessStorage(situation);
+  const speed = assessSpeed(model, adapter);
+  const findings = [...limits, ...memory.findings, ...storage, ...speed].sort(
+    (a, b) => SEVERITY.indexOf(b.verdict) - SEVERITY.indexOf(a.verdict),
+  );
+  return {
+    verdict: findings[0]?.verdict ?? 'good',
+    reasons: findings.map(({ reason }) => reason),
+    need,
+    contextInstead: limits.length > 0 ? null : memory.contextInstead,
+  };
+}
+
+const SEVERITY: readonly FitVerdict[] = ['good', 'slow', 'untested', 'too-slow', 'impossible'];
+
+interface Finding {
+  verdict: FitVerdict;
+  reason: string;
+}
+
+function assessLimits(model: FitModel, adapter: FitAdapter): Finding[] {
+  const findings = REQUIRED_LIMITS.filter(([limit, needed]) => adapter[limit] < needed).map(
+    ([limit, needed, unit]): Finding => ({
+      verdict: 'impossible',
+      reason: `The GPU allows ${formatInteger(adapter[limit])} ${unit}; ${formatInteger(needed)} are needed.`,
+    }),
+  );
+  if (model.prebuilt?.needsShaderF16 && !adapter.shaderF16) {
+    findings.push({
+      verdict: 'impossible',
+      reason: 'Its prebuilt library needs 16-bit arithmetic (shader-f16), which the GPU does not have.',
+    });
   }
-  if (adapter.maxStorageBuffersPerStage < MIN_STORAGE_BUFFERS) {
-    impossible.push(
-      `The GPU takes ${adapter.maxStorageBuffersPerStage} buffers at once; the model needs ${MIN_STORAGE_BUFFERS}.`,
-    );
+  return findings;
+}
+
+function assessMemory(
+  model: FitModel,
+  { contextLength, deviceMemoryGib, probe }: FitSituation,
+  adapter: FitAdapter,
+  need: MemoryNeed,
+): { findings: Finding[]; contextInstead: number | null } {
+  const isShared = sharesMemory(adapter);
+  const deviceBytes = isShared ? knownDeviceMemory(deviceMemoryGib) : null;
+  // A test that ended where it was meant to end says nothing of what is beyond.
+  const isProbedOut = probe !== null && probe.grantedBytes < probe.wantedBytes;
+  const maxBytes = Math.min(
+    isProbedOut ? probe.grantedBytes : Number.POSITIVE_INFINITY,
+    deviceBytes ?? Number.POSITIVE_INFINITY,
+  );
+  // Our libraries bind a layer's keys, and its values, whole; prebuilt ones lay their cache out in their own way.
+  const cacheBytesPerToken =
+    model.prebuilt || model.kvBytesPerToken === null || model.layerCount === null
+      ? 0
+      : model.kvBytesPerToken / model.layerCount / 2;
+  const isBound = (length: number | null) => cacheBytesPerToken * (length ?? 0) <= bindingBytes(adapter);
+  const fits = (length: number | null) => isBound(length) && memoryNeed(model, length).totalBytes <= maxBytes;
+  if (fits(contextLength)) {
+    const isSure =
+      (probe !== null && need.totalBytes <= probe.grantedBytes) || need.totalBytes <= SURE_MEMORY_BYTES;
+    const finding: Finding = {
+      verdict: 'untested',
+      reason: isShared
+        ? `It needs about ${formatMemory(need.totalBytes)} of memory, which the GPU shares with everything else on this device.`
+        : `It needs about ${formatMemory(need.totalBytes)} of GPU memory. Browsers do not tell how much there is; a test does.`,
+    };
+    return { findings: isSure ? [] : [finding], contextInstead: null };
   }
-  if (!isStored && storage !== null) {
-    const freeBytes = storage.quotaBytes - storage.usedBytes;
-    if (freeBytes < model.byteLength) {
-      impossible.push(
-        `It takes ${megabytes(model.byteLength)} of storage, and the browser has ${megabytes(Math.max(0, freeBytes))} left for this site.`,
-      );
-    }
-  }
+  const context = contextLength === null ? '' : ` for ${formatInteger(contextLength)} tokens of context`;
+  const needs = `It needs about ${formatMemory(need.totalBytes)} of memory${context}`;
+  const reason = !isBound(contextLength)
+    ? `The cache of one layer${context} is larger than the GPU can bind at once.`
+    : isProbedOut && maxBytes === probe.grantedBytes
+      ? `${needs}, and the GPU granted ${formatMemory(probe.grantedBytes)}.`
+      : `${needs}; this device has about ${formatMemory(maxBytes)} in all.`;
+  return { findings: [{ verdict: 'impossible', reason }], contextInstead: longestContext(model, fits) };
+}
+
+function assessStorage({ storage, bytesToStore }: FitSituation): Finding[] {
+  if (storage === null || bytesToStore === 0) return [];
+  const freeBytes = Math.max(0, storage.quotaBytes - storage.usedBytes);
+  if (bytesToStore <= freeBytes) return [];
+  return [
+    {
+      verdict: 'impossible',
+      reason: `It takes ${formatBytes(bytesToStore)} of storage, and the browser has ${formatBytes(freeBytes)} left for this site.`,
+    },
+  ];
+}
+
+function assessSpeed(model: FitModel, adapter: FitAdapter): Finding[] {
+  // Builds have between 4 and 8 bits a weight.
+  const parameterCount = model.parameterCount ?? model.byteLength * 1.5;
   if (adapter.isSoftware) {
-    slow.push(
-      model.parameterCount > SOFTWARE_PARAMETER_LIMIT
-        ? 'No GPU was found, only its emulation on the processor: far too slow for a model of this size.'
-        : 'No GPU was found, only its emulation on the processor: answers come slowly.',
-    );
-  } else if (!adapter.shaderF16) {
-    slow.push('The GPU has no 16-bit arithmetic (shader-f16): answers are as good, but slower.');
+    const isLarge = parameterCount > SOFTWARE_PARAMETER_LIMIT;
+    return [
+      {
+        verdict: isLarge ? 'too-slow' : 'slow',
+        reason: isLarge
+          ? 'No GPU was found, only its emulation on the processor: far too slow for a model of this size.'
+          : 'No GPU was found, only its emulation on the processor: answers come slowly.',
+      },
+    ];
   }
-  const verdict = impossible.length > 0 ? 'impossible' : slow.length > 0 ? 'slow' : 'good';
-  return { verdict, reasons: [...impossible, ...slow] };
+  const findings: Finding[] = [];
+  // Apple's shared memory is as fast as that of many graphics cards.
+  if (sharesMemory(adapter) && adapter.vendor !== 'apple' && parameterCount > SHARED_PARAMETER_LIMIT) {
+    findings.push({
+      verdict: 'slow',
+      reason: `The GPU shares the device's memory: at 100 GB/s, which few such devices reach, it writes at most ${speedLimit(model, 100e9)} tokens a second.`,
+    });
+  }
+  if (!adapter.shaderF16 && !model.prebuilt) {
+    findings.push({
+      verdict: 'slow',
+      reason: 'The GPU has no 16-bit arithmetic (shader-f16): answers are as good, but slower.',
+    });
+  }
+  return findings;
+}
+
+/** Tokens per second that a memory bandwidth allows: each token reads all weights once. At least 1. */
+export function speedLimit(model: FitModel, bytesPerSecond: number): number {
+  return Math.max(1, Math.round(bytesPerSecond / model.byteLength));
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type BrowserContext, expect, type Page, test } from 'playwright/test';
 import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
-import type { ModelCard } from '../../src/engine/api.ts';
+import { CATALOGUE_VERSION, type CatalogueModel } from '../../src/models/catalogue.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 
 const PATH = 'some/path/';
@@ -21,19 +21,27 @@ let tiny: string;
 test.beforeAll(async () => {
   tiny = (await ensureTinyMistral('plain')).folder;
   models = await mkdtemp(join(tmpdir(), 'tramontane-models-'));
-  const card: ModelCard = {
+  const model: CatalogueModel = {
     id: 'tiny-mistral',
-    url: 'tiny-mistral/',
     name: 'Tiny Mistral',
     description: 'Random weights, for tests.',
-    byteLength: 800_000,
     parameterCount: 800_000,
     quantization: 'Q4_0',
+    byteLength: 800_000,
     contextLength: 2048,
+    maxContextLength: 2048,
+    kvBytesPerToken: 1024,
+    layerCount: 2,
+    template: 'mistral-v11',
+    temperature: 0.15,
     licence: 'Apache-2.0',
     sourceUrl: 'https://example.org/',
+    source: { kind: 'site', url: 'tiny-mistral/' },
   };
-  await writeFile(join(models, 'models.json'), JSON.stringify({ version: 1, models: [card] }));
+  await writeFile(
+    join(models, 'models.json'),
+    JSON.stringify({ version: CATALOGUE_VERSION, models: [model] }),
+  );
 });
 
 test.afterAll(async () => {
@@ -267,8 +275,8 @@ test('a GPU with limits too small is refused before anything is downloaded', asy
   try {
     const page = await context.newPage();
     await page.goto(server.url + PATH);
-    await loadButton(page).click();
-    await expect(page.getByRole('alert')).toContainText(/8 storage buffers per shader stage; 10 are needed/);
+    await expect(page.getByText(/8 storage buffers per shader stage; 10 are needed/)).toBeVisible();
+    await expect(loadButton(page)).toBeDisabled();
     expect(shards).toEqual([]);
   } finally {
     await context.close();

@@ -2,13 +2,13 @@
 import { html, LitElement, nothing, type PropertyValues } from 'lit';
 import { property, state } from 'lit/decorators.js';
 import { isAbortError } from '../../base/errors.ts';
+import { formatInteger, formatLatency, formatRate } from '../../base/number-text.ts';
 import { TramontaneErrorOccurredEvent, TramontaneModelLoadedEvent } from '../../element/events.ts';
 import { ModelController } from '../../element/model-controller.ts';
 import { modelViews } from '../../element/model-views.styles.ts';
 import { renderFailure, renderModelChoice } from '../../element/model-views.ts';
 import type { ChatChunk, Engine, FinishReason, ModelCard } from '../../engine/api.ts';
 import { controls } from '../../ui/controls.styles.ts';
-import { formatInteger, formatLatency, formatRate } from '../../ui/format.ts';
 import { FrameScheduler } from '../../ui/frame-scheduler.ts';
 import { icons } from '../../ui/icons.ts';
 import { base, tokens } from '../../ui/tokens.css.ts';

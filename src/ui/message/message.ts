@@ -1,9 +1,9 @@
 /** One turn of a conversation: what the person typed, or what the model answered with how that went. */
 import { css, html, LitElement, nothing } from 'lit';
 import { property, state } from 'lit/decorators.js';
+import { formatInteger, formatLatency, formatRate } from '../../base/number-text.ts';
 import type { AnswerStatistics, ConversationMessage } from '../../storage/conversations.ts';
 import { controls } from '../controls.styles.ts';
-import { formatInteger, formatLatency, formatRate } from '../format.ts';
 import { icons } from '../icons.ts';
 import { base } from '../tokens.css.ts';
 

@@ -1,10 +1,10 @@
 /** A model as a person chooses it: what it is, what it costs, whether this device can run it, and the button. */
 import { css, html, LitElement, nothing } from 'lit';
 import { property } from 'lit/decorators.js';
+import { formatBytes, formatCount, formatInteger } from '../../base/number-text.ts';
 import type { ModelCard } from '../../engine/api.ts';
 import type { Fit } from '../../models/fit.ts';
 import { controls } from '../controls.styles.ts';
-import { formatBytes, formatCount, formatInteger } from '../format.ts';
 import { icons } from '../icons.ts';
 import { base } from '../tokens.css.ts';
 
@@ -145,22 +145,12 @@ export class TramontaneModelCard extends LitElement {
         </header>
         <p class="description">${model.description}</p>
         <dl>
-          <div>
-            <dt>${this.stored ? 'Size' : 'Download'}</dt>
-            <dd>${formatBytes(model.byteLength)}</dd>
-          </div>
-          <div>
-            <dt>Parameters</dt>
-            <dd>${formatCount(model.parameterCount)}</dd>
-          </div>
-          <div>
-            <dt>Weights</dt>
-            <dd>${model.quantization}</dd>
-          </div>
-          <div>
-            <dt>Context</dt>
-            <dd>${formatInteger(model.contextLength)} tokens</dd>
-          </div>
+          ${describeFacts(model, this.stored).map(
+            ([label, value]) => html`<div>
+              <dt>${label}</dt>
+              <dd>${value}</dd>
+            </div>`,
+          )}
         </dl>
         ${this.#renderFit()}
         <footer>
@@ -174,8 +164,16 @@ export class TramontaneModelCard extends LitElement {
             ${this.stored ? 'Load' : `Download and load`}
           </button>
           <span class="source">
-            ${model.licence},
-            <a href=${model.sourceUrl} target="_blank" rel="noopener noreferrer">source</a>
+            ${model.licence}${
+              model.sourceUrl === null
+                ? nothing
+                : html`${model.licence === null ? nothing : ', '}<a
+                      href=${model.sourceUrl}
+                      target="_blank"
+                      rel="noopener noreferrer"
+                      >source</a
+                    >`
+            }
           </span>
         </footer>
       </article>
@@ -192,6 +190,18 @@ export class TramontaneModelCard extends LitElement {
       (reason) => html`<p class="fit ${fit.verdict}">${icons.warning}<span>${reason}</span></p>`,
     );
   }
+}
+
+/** What is known of a model, in words. */
+function describeFacts(model: ModelCard, isStored: boolean): [label: string, value: string][] {
+  const { byteLength, parameterCount, quantization, contextLength } = model;
+  const facts: [string, string | null][] = [
+    [isStored ? 'Size' : 'Download', formatBytes(byteLength)],
+    ['Parameters', parameterCount === null ? null : formatCount(parameterCount)],
+    ['Weights', quantization],
+    ['Context', contextLength === null ? null : `${formatInteger(contextLength)} tokens`],
+  ];
+  return facts.filter((fact): fact is [string, string] => fact[1] !== null);
 }
 
 declare global {

@@ -1,6 +1,7 @@
 /** A load's progress in words. */
+
+import { formatBytes, formatBytesOf, formatDuration, formatInteger } from '../../base/number-text.ts';
 import type { Progress } from '../../engine/api.ts';
-import { formatBytes, formatBytesOf, formatDuration, formatInteger } from '../format.ts';
 
 const labels: Record<Progress['phase'], string> = {
   download: 'Downloading',

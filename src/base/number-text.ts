@@ -1,4 +1,7 @@
-/** Numbers for people. Decimal units, as download sizes are named. */
+/**
+ * Numbers for people. Files and disks in decimal units, as download sizes are named; memory in binary ones, as GPUs
+ * are sold.
+ */
 
 const units = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
 
@@ -23,6 +26,20 @@ export function formatBytesOf(byteLength: number, totalByteLength: number): stri
   const [value, unit] = formatBytes(byteLength).split(' ');
   const total = formatBytes(totalByteLength);
   return total.endsWith(` ${unit}`) ? `${value} of ${total}` : `${value} ${unit} of ${total}`;
+}
+
+const binaryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** `160 KiB`, `12.4 GiB`: memory. */
+export function formatMemory(byteLength: number): string {
+  let value = Math.max(0, byteLength);
+  let unit = 0;
+  while (value >= 1023.5 && unit < binaryUnits.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  const digits = unit <= 2 || value >= 99.95 ? 0 : value >= 9.95 ? 1 : 2;
+  return `${trimZeros(value.toFixed(digits))} ${binaryUnits[unit]}`;
 }
 
 /** `135M`, `24B`: parameters as makers count them. */

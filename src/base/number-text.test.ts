@@ -5,8 +5,9 @@ import {
   formatCount,
   formatDuration,
   formatLatency,
+  formatMemory,
   formatRate,
-} from './format.ts';
+} from './number-text.ts';
 
 test.each([
   [0, '0 B'],
@@ -18,6 +19,16 @@ test.each([
   [1_250_000_000, '1.25 GB'],
 ])('%d bytes: %s', (bytes, text) => {
   expect(formatBytes(bytes)).toBe(text);
+});
+
+test.each([
+  [163_840, '160 KiB'],
+  [2 ** 30, '1 GiB'],
+  [1.25 * 2 ** 30, '1.25 GiB'],
+  [13_260_000_000, '12.3 GiB'],
+  [100 * 2 ** 20, '100 MiB'],
+])('%d bytes of memory: %s', (bytes, text) => {
+  expect(formatMemory(bytes)).toBe(text);
 });
 
 test('progress names the unit once, unless it changes', () => {

@@ -350,8 +350,11 @@ export type ImportSource =
   /**
    * `https:` address of a GGUF, of the first split of one, or of an MLC-layout folder (ending in `/`); or
    * `hf:owner/repo[/path][@revision]` for the same on Hugging Face.
+   *
+   * `libraryUrl` (MLC-layout folders only): address of a prebuilt WebLLM model library, which is stored with the
+   * weights and runs them; for models that no library of ours can run. Absent: the library is generated at load.
    */
-  | { kind: 'address'; address: string };
+  | { kind: 'address'; address: string; libraryUrl?: string };
 
 /** What is known of a source from its header alone. */
 export interface ImportPreview {
@@ -368,7 +371,7 @@ export interface ImportPreview {
   /** As in {@link StoredModelInfo}. */
   kvBytesPerToken: number | null;
   layerCount: number | null;
-  /** Chat template, as recognised: `mistral-v11`. */
+  /** Chat template, as recognised: `mistral-v11`; `webllm` for a prebuilt model that WebLLM renders by its own. */
   template: string;
   /** The sampling temperature it will be given. */
   temperature: number;

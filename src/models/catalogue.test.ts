@@ -24,7 +24,7 @@ const entry = {
 const file = { address: 'hf:owner/repo/file.gguf@main', quantization: 'Q4_K_M', byteLength: 1 };
 const prebuilt = {
   kind: 'prebuilt',
-  url: 'https://example.org/model/',
+  address: 'hf:owner/repo',
   libraryUrl: 'https://example.org/library.wasm',
   memoryBytes: 1,
   needsShaderF16: true,
@@ -130,8 +130,7 @@ test('what it says of prebuilt libraries is what WebLLM says', async () => {
   expect(models).toHaveLength(2);
   for (const { source, contextLength } of models) {
     if (source.kind !== 'prebuilt') throw new Error('not prebuilt');
-    // WebLLM adds /resolve/main/ by itself.
-    const folder = source.url.replace(/\/resolve\/main\/$/, '');
+    const folder = source.address.replace('hf:', 'https://huggingface.co/');
     const record = prebuiltAppConfig.model_list.find((model) => model.model === folder);
     expect(record?.model_lib).toBe(source.libraryUrl);
     expect(record?.overrides?.context_window_size).toBe(contextLength);

@@ -26,8 +26,8 @@ export type CatalogueSource =
   /** From a folder in MLC's layout, to be run by a prebuilt WebLLM library. */
   | {
       kind: 'prebuilt';
-      /** Of the folder. */
-      url: string;
+      /** Of the folder: `hf:owner/repo`, or an absolute http(s) URL that ends in a slash. */
+      address: string;
       libraryUrl: string;
       /** GPU memory in all, at `contextLength`. */
       memoryBytes: number;
@@ -124,7 +124,7 @@ function readSource(fields: FieldReader, baseUrl: string): CatalogueSource {
     case 'prebuilt':
       return {
         kind,
-        url: readUrl(fields, 'url', baseUrl),
+        address: readAddress(fields, 'address', baseUrl),
         libraryUrl: readUrl(fields, 'libraryUrl', baseUrl),
         memoryBytes: fields.integer('memoryBytes', 1),
         needsShaderF16: fields.boolean('needsShaderF16'),

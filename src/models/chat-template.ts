@@ -195,7 +195,7 @@ function missingControlToken(id: TemplateId, surface: string): TramontaneError {
   return new TramontaneError(
     'template-unsupported',
     `The chat template ${id} needs the control token ${surface}, which this model's vocabulary does not have.`,
-    { data: { template: id, controlToken: surface } },
+    { data: { field: 'control_tokens', template: id, controlToken: surface } },
   );
 }
 

@@ -3,6 +3,7 @@
  * computes is either understood or refused by name: unknown architectures, RoPE scaling, biases, experts.
  */
 import { FormatError } from '../../base/errors.ts';
+import { shown } from '../../base/shown.ts';
 import {
   type Gguf,
   type GgufMetadata,
@@ -10,6 +11,7 @@ import {
   metadataBoolean,
   metadataInteger,
   metadataNumber,
+  metadataRange,
   metadataString,
 } from '../../formats/gguf/gguf.ts';
 import { BLOCK_FORMATS, SUPPORTED_TYPES } from '../../formats/quant/formats.ts';
@@ -50,7 +52,7 @@ export function readSourceModel(gguf: Gguf): SourceModel {
   const name = metadataString(metadata, 'general.architecture');
   if (name === null || !ARCHITECTURES.includes(name)) {
     throw unsupported(
-      `The model's architecture is ${name === null ? 'not named' : `"${name}"`}, supported are ${ARCHITECTURES.join(', ')}`,
+      `The model's architecture is ${name === null ? 'not named' : shown(name)}, supported are ${ARCHITECTURES.join(', ')}`,
       'general.architecture',
     );
   }
@@ -62,7 +64,7 @@ export function readSourceModel(gguf: Gguf): SourceModel {
   if (first !== undefined) {
     const types = [...new Set(refused.map(({ type }) => type))];
     throw new FormatError(
-      `${refused.length} tensors are stored as ${types.join(', ')} (the first is "${first.name}"), supported are ${SUPPORTED_TYPES}`,
+      `${refused.length} tensors are stored as ${types.join(', ')} (the first is ${shown(first.name)}), supported are ${SUPPORTED_TYPES}`,
       { field: first.name },
       {
         code: 'format-unsupported',
@@ -96,11 +98,13 @@ const ARITHMETIC_KEYS: readonly (readonly [key: string, neutral: number | null])
 function refuseUnknownArithmetic(metadata: GgufMetadata, prefix: string): void {
   const scalingKey = `${prefix}.rope.scaling.type`;
   const scaling = metadataString(metadata, scalingKey) ?? 'none';
-  if (scaling !== 'none') throw unsupported(`RoPE scaling of type "${scaling}" is not supported`, scalingKey);
+  if (scaling !== 'none')
+    throw unsupported(`RoPE scaling of type ${shown(scaling)} is not supported`, scalingKey);
   for (const [key, neutral] of ARITHMETIC_KEYS) {
-    const value = metadataNumber(metadata, `${prefix}.${key}`);
+    const field = `${prefix}.${key}`;
+    const value = metadataNumber(metadata, field);
     if (value !== null && value !== neutral) {
-      throw unsupported(`GGUF metadata "${prefix}.${key}" is ${value}, which is not supported`, key);
+      throw unsupported(`GGUF metadata "${field}" is ${value}, which is not supported`, field);
     }
   }
   const causalKey = `${prefix}.attention.causal`;
@@ -165,13 +169,18 @@ function readArchitecture(
   }
   const number = (key: string, min: number, max: number, absent?: number): number => {
     const field = `${prefix}.${key}`;
-    const value = metadataNumber(metadata, field) ?? absent;
+    const value = metadataRange(metadata, field, min, max) ?? absent;
     if (value === undefined) throw new FormatError(`GGUF metadata "${field}" is missing`, { field });
-    if (!(value >= min && value <= max)) {
-      throw new FormatError(`GGUF metadata "${field}" is ${value}, expected ${min} to ${max}`, { field });
-    }
     return value;
   };
+  const embedding = requireTensor(tensors, 'token_embd.weight');
+  const vocabularySize = embedding.dimensions[1] ?? 1;
+  if (vocabularySize > MAX_WIDTH) {
+    throw unsupported(
+      `Tensor "${embedding.name}" has ${vocabularySize} rows, supported are up to ${MAX_WIDTH} tokens`,
+      embedding.name,
+    );
+  }
   return {
     hiddenSize,
     layerCount: integer('block_count', 1024),
@@ -179,7 +188,7 @@ function readArchitecture(
     kvHeadCount,
     headDim,
     intermediateSize: integer('feed_forward_length', MAX_WIDTH),
-    vocabularySize: requireTensor(tensors, 'token_embd.weight').dimensions[1] ?? 1,
+    vocabularySize,
     rmsNormEpsilon: number('attention.layer_norm_rms_epsilon', 0, 1),
     ropeTheta: number('rope.freq_base', 1, 1e12, 10_000),
     tiedEmbeddings: !tensors.has('output.weight'),
@@ -227,7 +236,7 @@ function takeTensors(architecture: Architecture, tensors: ReadonlyMap<string, Gg
   const [unknown] = rest;
   if (unknown !== undefined) {
     throw unsupported(
-      `The model has ${rest.size} tensors that its architecture does not explain; the first is "${unknown}"`,
+      `The model has ${rest.size} tensors that its architecture does not explain; the first is ${shown(unknown)}`,
       unknown,
     );
   }

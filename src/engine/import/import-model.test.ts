@@ -536,6 +536,24 @@ describe('tiny-mistral', () => {
       'tokenizer-unsupported',
       'tokenizer.ggml.model',
     ],
+    'a recommended temperature of 5': [
+      ({ metadata }) => metadata.set('general.sampling.temp', number(5)),
+      'format-invalid',
+      'general.sampling.temp',
+    ],
+    'a top-p that is no number': [
+      ({ metadata }) => metadata.set('general.sampling.top_p', number(Number.NaN)),
+      'format-invalid',
+      'general.sampling.top_p',
+    ],
+    'more tokens than rows': [
+      ({ metadata }) => {
+        const value = Array.from({ length: 5000 }, (_, id) => String(id));
+        metadata.set('tokenizer.ggml.tokens', { type: 'array', elementType: 'string', value });
+      },
+      'tokenizer-invalid',
+      '5000 tokens',
+    ],
     'an unknown chat template': [
       ({ metadata }) => metadata.set('tokenizer.chat_template', text('{{ messages }}')),
       'template-unsupported',
@@ -562,6 +580,27 @@ describe('tiny-mistral', () => {
       expect(sink.files.size).toBe(0);
     },
   );
+
+  test('a refusal says where in the file its cause lies', async () => {
+    const source = await rewrite(({ metadata }) => {
+      metadata.set('llama.logit_scale', number(2));
+    });
+    const { offsets } = await parseGguf(source);
+    await expect(importGguf(source, new MemorySink())).rejects.toMatchObject({
+      data: { field: 'llama.logit_scale', offset: offsets.get('llama.logit_scale') },
+    });
+  });
+
+  test('a head that fits no record is refused', async () => {
+    const sink = new MemorySink();
+    await expect(
+      importGguf(memorySource(gguf), sink, { maxRecordBytes: 1000, maxShardBytes: 1000 }),
+    ).rejects.toMatchObject({
+      code: 'format-unsupported',
+      data: { field: 'model.layers.0.self_attn.q_proj' },
+    });
+    expect(sink.files.size).toBe(0);
+  });
 
   test('architecture mistral3 has the same tensors and keys of its own', async () => {
     const source = await rewrite(({ metadata }) => {

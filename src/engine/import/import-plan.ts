@@ -3,6 +3,7 @@
  * Pure arithmetic on the header, so a plan is known before a byte of weights is read, and the same header and limits
  * always give the same plan.
  */
+import { FormatError } from '../../base/errors.ts';
 import { WEIGHT_FORMATS } from '../../base/weight-formats.ts';
 import { type Matrix, type MatrixPart, partByteLength, type Vector } from '../../models/model-description.ts';
 import type { SourceMatrix, SourceModel, SourceSlice } from './source-model.ts';
@@ -62,7 +63,7 @@ export interface ImportPlan {
 const ROW_MULTIPLE = 64;
 
 /**
- * @throws RangeError where the limits leave no room for the smallest possible part
+ * @throws FormatError `format-unsupported` where the limits leave no room for the smallest possible part
  */
 export function planImport(source: SourceModel, limits: ImportLimits): ImportPlan {
   const shards: PlannedShard[] = [];
@@ -160,8 +161,10 @@ function splitRows(
   const unit = matrix.rowUnit ?? (mostRows >= ROW_MULTIPLE ? ROW_MULTIPLE : 1);
   const mostUnits = Math.floor(mostRows / unit);
   if (mostUnits < 1) {
-    throw new RangeError(
+    throw new FormatError(
       `Records of ${maxRecordBytes} and shards of ${maxShardBytes} bytes cannot hold ${unit} rows of ${matrix.name}`,
+      { field: matrix.name },
+      { code: 'format-unsupported' },
     );
   }
   const units = Math.ceil(rows / unit);

@@ -6,8 +6,14 @@
  */
 import { FormatError } from '../../base/errors.ts';
 import type { ByteSource } from '../../formats/byte-source.ts';
-import { type Gguf, type GgufTensor, metadataInteger, metadataString } from '../../formats/gguf/gguf.ts';
-import { parseGguf } from '../../formats/gguf/parse-gguf.ts';
+import {
+  type Gguf,
+  type GgufTensor,
+  locateErrors,
+  metadataInteger,
+  metadataString,
+} from '../../formats/gguf/gguf.ts';
+import { MAX_TENSORS, parseGguf } from '../../formats/gguf/parse-gguf.ts';
 import { startsOf } from '../../formats/joined-source.ts';
 import { formatSplitName, parseSplitName } from './split-names.ts';
 
@@ -43,19 +49,34 @@ export async function openGguf<Source extends ByteSource>(
   signal?: AbortSignal,
 ): Promise<OpenedGguf<Source>> {
   const splits: Split<Source>[] = [];
+  let tensorCount = 0;
   for (const { name, source } of files) {
     const gguf = await parseGguf(source, signal).catch((error: unknown) => {
       throw files.length > 1 && error instanceof FormatError ? withFile(error, name) : error;
     });
-    refuseVisionTower(gguf, name);
-    splits.push({ name, source, gguf, ...readSplit(gguf) });
+    const split = locateErrors(gguf, () => {
+      refuseVisionTower(gguf, name);
+      return readSplit(gguf);
+    });
+    tensorCount += gguf.tensors.length;
+    if (tensorCount > MAX_TENSORS) {
+      throw splitError(
+        `The files have ${tensorCount} tensors and more, at most ${MAX_TENSORS} are supported`,
+        'tensor count',
+        [name],
+      );
+    }
+    // Only the first one's metadata count; a thousand headers could fill the memory.
+    const kept = split.number > 0 ? { ...gguf, metadata: new Map() } : gguf;
+    splits.push({ name, source, gguf: kept, ...split });
   }
   const [first] = splits;
   if (first === undefined) {
     throw new FormatError('No file was given', { field: 'files' }, { nextStep: 'Choose a GGUF file.' });
   }
   if (splits.length === 1 && first.count === 1) return { gguf: first.gguf, files: [first] };
-  const ordered = orderSplits(splits);
+  const ordered =
+    splits.length === 1 ? locateErrors(first.gguf, () => orderSplits(splits)) : orderSplits(splits);
   return { gguf: joinHeaders(ordered), files: ordered.map(({ name, source }) => ({ name, source })) };
 }
 
@@ -167,6 +188,7 @@ function joinHeaders(splits: readonly Split<ByteSource>[]): Gguf {
   const first = splits[0]!;
   const starts = startsOf(splits.map(({ source }) => source));
   const tensors: GgufTensor[] = [];
+  const offsets = new Map(first.gguf.offsets);
   const owners = new Map<string, string>();
   for (const [index, { gguf, name }] of splits.entries()) {
     for (const tensor of gguf.tensors) {
@@ -175,6 +197,7 @@ function joinHeaders(splits: readonly Split<ByteSource>[]): Gguf {
         throw splitError(`Tensor "${tensor.name}" is in ${owner} and in ${name}`, tensor.name, [owner, name]);
       }
       owners.set(tensor.name, name);
+      offsets.set(tensor.name, starts[index]! + gguf.offsets.get(tensor.name)!);
       tensors.push({ ...tensor, offsetBytes: starts[index]! + tensor.offsetBytes });
     }
   }
@@ -185,7 +208,7 @@ function joinHeaders(splits: readonly Split<ByteSource>[]): Gguf {
       [first.name],
     );
   }
-  return { ...first.gguf, tensors };
+  return { ...first.gguf, tensors, offsets };
 }
 
 function splitError(

@@ -1,6 +1,12 @@
 /** From a GGUF's header to everything that is known of the model before a weight is read. */
 import { TramontaneError } from '../../base/errors.ts';
-import { type Gguf, metadataInteger, metadataNumber, metadataString } from '../../formats/gguf/gguf.ts';
+import {
+  type Gguf,
+  locateErrors,
+  metadataInteger,
+  metadataRange,
+  metadataString,
+} from '../../formats/gguf/gguf.ts';
 import { buildTokenizerJson } from '../../formats/tokenizer/build-tokenizer.ts';
 import type { TemplateId } from '../../models/chat-template.ts';
 import type { ModelOrigin } from '../../models/model-files.ts';
@@ -16,13 +22,20 @@ export interface PrepareOptions {
 }
 
 /**
- * @throws FormatError `format-*`, `architecture-unsupported`; TramontaneError `tokenizer-*`, `template-unsupported`
+ * @throws FormatError `format-*`, `architecture-unsupported`; TramontaneError `tokenizer-*`, `template-unsupported`:
+ *   with the key or tensor at fault and its offset, where the file has it
  */
 export function prepareGguf(gguf: Gguf, options: PrepareOptions = {}): PreparedModel {
+  return locateErrors(gguf, () => prepare(gguf, options));
+}
+
+function prepare(gguf: Gguf, options: PrepareOptions): PreparedModel {
   const { metadata } = gguf;
   const model = readSourceModel(gguf);
+  const tokens = metadata.get('tokenizer.ggml.tokens');
+  // Before a tokenizer is built of them: its tables take many times the tokens' bytes.
+  if (tokens?.type === 'array') checkVocabulary(tokens.value.length, model.architecture.vocabularySize);
   const tokenizer = buildTokenizerJson(metadata);
-  checkVocabulary(tokenizer.vocabularySize, model.architecture.vocabularySize);
   const template = recogniseTemplate(metadataString(metadata, 'tokenizer.chat_template'), tokenizer);
   const { temperature, topP } = options.sampling ?? {};
   return {
@@ -33,9 +46,9 @@ export function prepareGguf(gguf: Gguf, options: PrepareOptions = {}): PreparedM
     sampling: {
       temperature:
         temperature ??
-        metadataNumber(metadata, 'general.sampling.temp') ??
+        metadataRange(metadata, 'general.sampling.temp', 0, 2) ??
         recommendedTemperature(template.id),
-      topP: topP ?? metadataNumber(metadata, 'general.sampling.top_p') ?? 1,
+      topP: topP ?? metadataRange(metadata, 'general.sampling.top_p', 0, 1) ?? 1,
     },
     origin: describeOrigin(gguf, model.parameterCount, options.origin ?? {}),
   };
@@ -47,7 +60,7 @@ export function checkVocabulary(tokens: number, rows: number): void {
   throw new TramontaneError(
     'tokenizer-invalid',
     `The tokenizer has ${tokens} tokens, the embedding ${rows} rows`,
-    { data: { tokens, rows } },
+    { data: { field: 'tokenizer.ggml.tokens', tokens, rows } },
   );
 }
 

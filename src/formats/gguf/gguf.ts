@@ -123,6 +123,16 @@ export function metadataNumber(metadata: GgufMetadata, key: string): number | nu
   return metadataInteger(metadata, key);
 }
 
+/**
+ * A number from `min` to `max`.
+ * @returns null where the key is absent. @throws FormatError where it is no number, or another one.
+ */
+export function metadataRange(metadata: GgufMetadata, key: string, min: number, max: number): number | null {
+  const value = metadataNumber(metadata, key);
+  if (value === null || (value >= min && value <= max)) return value;
+  throw new FormatError(`GGUF metadata "${key}" is ${value}, expected ${min} to ${max}`, { field: key });
+}
+
 /** @returns null where the key is absent. @throws FormatError where it is not a bool. */
 export function metadataBoolean(metadata: GgufMetadata, key: string): boolean | null {
   const value = metadata.get(key);

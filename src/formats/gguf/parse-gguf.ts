@@ -26,7 +26,7 @@ const MAX_STRING_BYTES = 4 << 20;
  */
 const MAX_ARRAY_ELEMENTS = 4 << 20;
 /** Mistral Small has 363 tensors, mixtures of experts some thousands. */
-const MAX_TENSORS = 65_536;
+export const MAX_TENSORS = 65_536;
 /** GGML's own limit is 64; be generous. */
 const MAX_TENSOR_NAME_BYTES = 1024;
 /** GGML_MAX_DIMS. */

@@ -4,11 +4,11 @@
  * a page of another origin.
  */
 import { TramontaneError } from '../base/errors.ts';
-import type { Engine } from '../engine/api.ts';
+import type { BenchmarkEngine } from '../engine/api.ts';
 import { EngineClient } from './engine-client.ts';
 import workerUrl from './worker.ts?worker&url';
 
-export function createWorkerEngine(): Engine {
+export function createWorkerEngine(): BenchmarkEngine {
   const moduleUrl = new URL(workerUrl, import.meta.url).href;
   const source = `import ${JSON.stringify(moduleUrl)};`;
   const blobUrl = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));

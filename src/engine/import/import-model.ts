@@ -103,8 +103,7 @@ export async function writeModel(
   const config = createModelConfig({
     architecture,
     template,
-    controlTokens: tokenizer.controlTokens,
-    stopTokenIds: tokenizer.stopTokenIds,
+    tokenizer,
     contextLength,
     ...sampling,
     repetitionPenalty: 1,

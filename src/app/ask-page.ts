@@ -1,8 +1,16 @@
-/** The page that commands drive (`npm run ask`, `npm run score`): the site's engine, without anything to look at. */
+/**
+ * The page that commands and tests drive (`npm run ask`, `npm run score`): the site's engine and model manager, without
+ * anything to look at.
+ */
 import { toWireError } from '../base/errors.ts';
 import { createEngine } from './create-engine.ts';
 import { versions } from './versions.ts';
 
-export const commandApi = { engine: await createEngine(), toWireError, versions };
+export const commandApi = {
+  engine: await createEngine(),
+  createManager: async () => (await import('../worker/client.ts')).createWorkerManager(),
+  toWireError,
+  versions,
+};
 
 Object.assign(globalThis, { tramontane: commandApi });

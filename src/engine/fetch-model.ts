@@ -382,7 +382,8 @@ async function fetchFile(
   return response;
 }
 
-async function requireRoom(missing: readonly StoredFile[]): Promise<void> {
+/** @throws TramontaneError `storage-quota` where the browser has no room for as many bytes */
+export async function requireRoom(missing: readonly { byteLength: number }[]): Promise<void> {
   const needed = sumBytes(missing);
   const estimate = await estimateStorage();
   if (estimate !== null && estimate.quotaBytes - estimate.usedBytes < needed) {

@@ -1,6 +1,9 @@
 /** What people are told of the models in the weight store. */
+
+import { isTramontaneError } from '../base/errors.ts';
 import { kvCacheByteLength, PAGE_POSITIONS } from '../modellib/kernels/rope-kv/kv-cache.ts';
 import { CONFIG_FILE } from '../models/model-files.ts';
+import { withModelAlone } from '../storage/model-lock.ts';
 import type { ModelFacts, StoredModel, WeightStore } from '../storage/weight-store.ts';
 import type { ModelSource, PendingModelInfo, StoredModelInfo } from './api.ts';
 
@@ -46,7 +49,7 @@ export async function listStoredModels(store: WeightStore): Promise<StoredModelI
 
 export async function describeStoredModel(store: WeightStore, model: StoredModel): Promise<StoredModelInfo> {
   const { id, byteLength, storedAt, source } = model;
-  const facts = model.facts ?? readModelFacts(await readConfig(store, id), { id });
+  const facts = model.facts ?? readModelFacts(await readStoredConfig(store, id), { id });
   return { id, ...facts, byteLength, source: { name: source.name, url: source.url }, storedAt };
 }
 
@@ -65,8 +68,18 @@ export async function listPendingModels(store: WeightStore): Promise<PendingMode
   );
 }
 
+/** Files of an earlier build go when nobody can be reading them; where somebody may be, a later load sees to it. */
+export async function sweepModel(store: WeightStore, id: string): Promise<void> {
+  try {
+    await withModelAlone(id, () => store.sweep(id));
+  } catch (error) {
+    // The model is loaded: what is left over on the disk is no reason to take it away.
+    if (!isTramontaneError(error)) throw error;
+  }
+}
+
 /** @returns null where there is no configuration that can be read. */
-async function readConfig(store: WeightStore, id: string): Promise<unknown> {
+export async function readStoredConfig(store: WeightStore, id: string): Promise<unknown> {
   const blob = await store.readFile(id, CONFIG_FILE);
   try {
     return blob === null ? null : JSON.parse(await blob.text());

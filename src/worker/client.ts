@@ -1,20 +1,37 @@
 /**
- * Starts the engine's worker. From a blob that imports the module: a worker started from a URL has a content security
- * policy of its own (none, on a plain static host), one started from a blob inherits the page's, and may be started by
- * a page of another origin.
+ * Starts workers: one for the engine, and one for the model manager, which brings neither WebLLM nor the model library
+ * along, and whose imports do not share the engine's memory. From a blob that imports the module: a worker started from
+ * a URL has a content security policy of its own (none, on a plain static host), one started from a blob inherits the
+ * page's, and may be started by a page of another origin.
  */
 import { TramontaneError } from '../base/errors.ts';
-import type { BenchmarkEngine } from '../engine/api.ts';
+import type { Engine, ModelManager } from '../engine/api.ts';
 import { EngineClient } from './engine-client.ts';
-import workerUrl from './worker.ts?worker&url';
+import { ManagerClient } from './manager-client.ts';
+import managerUrl from './manager-worker.ts?worker&url';
+import engineUrl from './worker.ts?worker&url';
 
-export function createWorkerEngine(): BenchmarkEngine {
-  const moduleUrl = new URL(workerUrl, import.meta.url).href;
+export function createWorkerEngine(): Engine {
+  return startWorker(engineUrl, 'The engine', (worker) => new EngineClient(worker));
+}
+
+export function createWorkerManager(): ModelManager {
+  return startWorker(managerUrl, 'The model manager', (worker) => new ManagerClient(worker));
+}
+
+interface Client {
+  fail(error: TramontaneError): void;
+  dispose(): Promise<void>;
+}
+
+/** @param what runs in the worker, for messages */
+function startWorker<T extends Client>(url: string, what: string, connect: (worker: Worker) => T): T {
+  const moduleUrl = new URL(url, import.meta.url).href;
   const source = `import ${JSON.stringify(moduleUrl)};`;
   const blobUrl = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
   // In a blob worker `location` is the blob's; the worker learns the page's address from its name.
   const worker = new Worker(blobUrl, { type: 'module', name: document.baseURI });
-  const client = new EngineClient(worker);
+  const client = connect(worker);
   const onReady = ({ data }: MessageEvent) => {
     if (data?.kind !== 'ready') return;
     URL.revokeObjectURL(blobUrl);
@@ -23,8 +40,8 @@ export function createWorkerEngine(): BenchmarkEngine {
   worker.addEventListener('message', onReady);
   const crash = (message: string) => {
     client.fail(
-      new TramontaneError('worker-crashed', `The engine's worker stopped: ${message}`, {
-        nextStep: 'Reload the page. Your conversation is kept.',
+      new TramontaneError('worker-crashed', `${what} stopped: ${message}`, {
+        nextStep: 'Reload the page. What is stored is kept.',
       }),
     );
     worker.terminate();

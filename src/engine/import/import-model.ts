@@ -94,39 +94,44 @@ export async function writeModel(
   sink: ModelSink,
   options: WriteOptions = {},
 ): Promise<ModelManifest> {
-  const { model, tokenizer, template, sampling, origin } = prepared;
-  const { architecture } = model;
-  const contextLength = Math.min(
-    options.contextLength ?? DEFAULT_CONTEXT_LENGTH,
-    architecture.maxContextLength,
-  );
-  const config = createModelConfig({
-    architecture,
-    template,
-    tokenizer,
-    contextLength,
-    ...sampling,
-    repetitionPenalty: 1,
-    origin,
-  });
+  const config = createConfig(prepared, options.contextLength);
   const shards = await writeShards(source, plan, sink, options);
   const tensorCache = createTensorCache(plan, shards);
   // What we write must be what we read: a fault of ours shows here, not at a reader's next load.
   parseModelFiles(config, tensorCache);
   const files = new Map([
-    [TOKENIZER_FILE, tokenizer.tokenizerJson],
+    [TOKENIZER_FILE, prepared.tokenizer.tokenizerJson],
     [CONFIG_FILE, JSON.stringify(config)],
     [TENSOR_CACHE_FILE, JSON.stringify(tensorCache)],
   ]);
   options.signal?.throwIfAborted();
   await sink.complete(files);
   return {
-    origin,
-    contextLength,
+    origin: prepared.origin,
+    contextLength: contextLengthOf(prepared, options.contextLength),
     byteLength: plan.byteLength,
     shards: shards.map(({ dataPath, nbytes, sha256 }) => ({ name: dataPath, byteLength: nbytes, sha256 })),
     files: [...shards.map(({ dataPath }) => dataPath), ...files.keys()],
   };
+}
+
+/** The content of `mlc-chat-config.json`. @param contextLength as in {@link WriteOptions} */
+export function createConfig(prepared: PreparedModel, contextLength?: number): object {
+  const { model, tokenizer, template, sampling, origin } = prepared;
+  return createModelConfig({
+    architecture: model.architecture,
+    template,
+    controlTokens: tokenizer.controlTokens,
+    stopTokenIds: tokenizer.stopTokenIds,
+    contextLength: contextLengthOf(prepared, contextLength),
+    ...sampling,
+    repetitionPenalty: 1,
+    origin,
+  });
+}
+
+function contextLengthOf({ model }: PreparedModel, wanted = DEFAULT_CONTEXT_LENGTH): number {
+  return Math.min(wanted, model.architecture.maxContextLength);
 }
 
 /**

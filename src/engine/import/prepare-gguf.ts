@@ -13,6 +13,7 @@ import type { ModelOrigin } from '../../models/model-files.ts';
 import { recogniseTemplate } from '../../models/recognise-template.ts';
 import { readSourceModel } from './gguf-architecture.ts';
 import type { PreparedModel } from './source-model.ts';
+import { parseSplitName } from './split-names.ts';
 
 export interface PrepareOptions {
   /** What to write of the source, over what it tells itself. */
@@ -84,16 +85,21 @@ function describeOrigin(
   given: NonNullable<PrepareOptions['origin']>,
 ): ModelOrigin {
   const text = (key: string) => metadataString(gguf.metadata, key);
+  const sourceName = given.sourceName ?? 'model.gguf';
   const fileType = metadataInteger(gguf.metadata, 'general.file_type');
   return {
-    name: given.name ?? text('general.name') ?? 'Unnamed model',
+    name: given.name ?? text('general.name') ?? nameOfFile(sourceName),
     quantization: (fileType === null ? undefined : FILE_TYPES[fileType]) ?? mostUsedType(gguf),
     parameterCount,
-    sourceName: given.sourceName ?? 'model.gguf',
+    sourceName,
     sha256: given.sha256 ?? null,
     licence: given.licence ?? text('general.license'),
     url: given.url ?? text('general.source.url') ?? text('general.url'),
   };
+}
+
+function nameOfFile(name: string): string {
+  return parseSplitName(name)?.prefix ?? name.replace(/\.gguf$/i, '');
 }
 
 /** The type that most bytes of the file are stored in. */

@@ -1,0 +1,106 @@
+/**
+ * The model manager over a weight store: what comes into it, what lies in it, and what leaves it. Runs in a worker of
+ * its own, which has no part of WebLLM or of the model library.
+ */
+import { TramontaneError } from '../base/errors.ts';
+import { withModelAlone } from '../storage/model-lock.ts';
+import type { WeightStore } from '../storage/weight-store.ts';
+import { readAdapter } from './adapter-report.ts';
+import type {
+  AdapterReport,
+  CallOptions,
+  GpuMemoryProbe,
+  ImportModelOptions,
+  ImportPreview,
+  ImportSource,
+  LoadCallOptions,
+  ModelManager,
+  PendingModelInfo,
+  StoredModelInfo,
+  VerifyReport,
+} from './api.ts';
+import { exportModel } from './export-model.ts';
+import type { ImportLimits } from './import/import-plan.ts';
+import { openSource } from './import/open-source.ts';
+import { type PlannedImport, planSource, previewImport } from './import/plan-source.ts';
+import { storeModel } from './import/store-model.ts';
+import { probeGpuMemory } from './memory-probe.ts';
+import { describeStoredModel, listPendingModels, listStoredModels, sweepModel } from './stored-models.ts';
+import { verifyModel } from './verify-model.ts';
+
+export interface ModelManagerOptions {
+  store: WeightStore;
+  /** Most bytes of a record and of a shard. Default: those of the importer. */
+  limits?: Partial<ImportLimits>;
+  /** Where `hf:` addresses lead; another hub in tests only. */
+  hub?: string;
+}
+
+export class StoreModelManager implements ModelManager {
+  readonly #options: ModelManagerOptions;
+  readonly #disposed = new AbortController();
+
+  constructor(options: ModelManagerOptions) {
+    this.#options = options;
+  }
+
+  getAdapter(): Promise<AdapterReport | null> {
+    return readAdapter();
+  }
+
+  async inspectSource(source: ImportSource, { signal }: CallOptions = {}): Promise<ImportPreview> {
+    const planned = await this.#plan(source, this.#joinSignal(signal));
+    return previewImport(this.#options.store, planned);
+  }
+
+  async importModel(source: ImportSource, options: ImportModelOptions = {}): Promise<StoredModelInfo> {
+    const { store } = this.#options;
+    const signal = this.#joinSignal(options.signal);
+    const planned = await this.#plan(source, signal);
+    const model = await storeModel(store, planned, { ...options, signal });
+    await sweepModel(store, model.id);
+    return describeStoredModel(store, model);
+  }
+
+  listStoredModels(): Promise<StoredModelInfo[]> {
+    return listStoredModels(this.#options.store);
+  }
+
+  listPendingModels(): Promise<PendingModelInfo[]> {
+    return listPendingModels(this.#options.store);
+  }
+
+  verifyModel(id: string, { signal, onProgress }: LoadCallOptions = {}): Promise<VerifyReport> {
+    return verifyModel(this.#options.store, id, {
+      signal: this.#joinSignal(signal),
+      ...(onProgress && { onProgress }),
+    });
+  }
+
+  exportModel(id: string): Promise<{ name: string; contents: Blob }> {
+    return exportModel(this.#options.store, id);
+  }
+
+  async deleteModel(id: string): Promise<void> {
+    await withModelAlone(id, () => this.#options.store.deleteModel(id));
+  }
+
+  probeGpuMemory(wantedBytes: number, { signal }: CallOptions = {}): Promise<GpuMemoryProbe> {
+    return probeGpuMemory(wantedBytes, { signal: this.#joinSignal(signal) });
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed.abort(new TramontaneError('engine-failed', 'The model manager was disposed of.'));
+  }
+
+  async #plan(source: ImportSource, signal: AbortSignal): Promise<PlannedImport> {
+    const { limits, hub } = this.#options;
+    const opened = await openSource(source, { signal, ...(hub === undefined ? {} : { hub }) });
+    return planSource(opened, limits);
+  }
+
+  /** A call ends when its caller or the whole manager says so. */
+  #joinSignal(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#disposed.signal : AbortSignal.any([signal, this.#disposed.signal]);
+  }
+}

@@ -1,22 +1,27 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
-const folder = new URL('../fixtures/', import.meta.url);
-
-test('PROVENANCE.md names every fixture, with the sum that it has', () => {
-  const rows = readFileSync(new URL('PROVENANCE.md', folder), 'utf8').matchAll(
-    /^\| (\S+) \|.*\| ([0-9a-f]{64}) \|$/gm,
-  );
-  const named = Object.fromEntries([...rows].map(([, name, sum]) => [name!, sum!]));
-  const files = readdirSync(folder).filter((name) => name !== 'PROVENANCE.md');
-  const found = Object.fromEntries(
-    files.map((name) => [
-      name,
-      createHash('sha256')
-        .update(readFileSync(new URL(name, folder)))
-        .digest('hex'),
-    ]),
-  );
-  expect(found).toEqual(named);
-});
+test.each(['fixtures', 'fuzz/corpus'])(
+  '%s/PROVENANCE.md names every file, with the sum that it has',
+  (path) => {
+    const folder = join(import.meta.dirname, '..', path);
+    const rows = readFileSync(join(folder, 'PROVENANCE.md'), 'utf8').matchAll(
+      /^\| (\S+) \|.*\| ([0-9a-f]{64}) \|$/gm,
+    );
+    const named = Object.fromEntries([...rows].map(([, name, sum]) => [name!, sum!]));
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+      (name) => name !== 'PROVENANCE.md' && statSync(join(folder, name)).isFile(),
+    );
+    const found = Object.fromEntries(
+      files.map((name) => [
+        name,
+        createHash('sha256')
+          .update(readFileSync(join(folder, name)))
+          .digest('hex'),
+      ]),
+    );
+    expect(found).toEqual(named);
+  },
+);

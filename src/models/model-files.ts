@@ -5,6 +5,7 @@
  */
 import { privateForm } from '../base/control-text.ts';
 import { TramontaneError } from '../base/errors.ts';
+import { shown } from '../base/shown.ts';
 import { BLOCK_COLUMNS, WEIGHT_FORMATS, type WeightFormat } from '../base/weight-formats.ts';
 import { type ChatTemplate, type ControlForm, TEMPLATE_IDS } from './chat-template.ts';
 import { FieldReader } from './field-reader.ts';
@@ -142,10 +143,10 @@ function checkModelType(fields: FieldReader): void {
   if (MODEL_TYPES.includes(found)) return;
   throw new TramontaneError(
     'architecture-unsupported',
-    `${CONFIG_FILE}: model_type is "${found}"; supported: ${MODEL_TYPES.join(', ')}`,
+    `${CONFIG_FILE}: model_type is ${shown(found)}; supported: ${MODEL_TYPES.join(', ')}`,
     {
       nextStep: 'Choose a model of the Llama or Mistral family.',
-      data: { file: CONFIG_FILE, field: 'model_type', found },
+      data: { file: CONFIG_FILE, field: 'model_type', found: shown(found) },
     },
   );
 }

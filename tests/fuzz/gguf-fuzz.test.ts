@@ -4,12 +4,19 @@ import { cpus } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
+import { isTramontaneError } from '../../src/base/errors.ts';
+import { importGguf, type ModelSink } from '../../src/engine/import/import-model.ts';
 import { memorySource } from '../../src/formats/byte-source.ts';
 import { parseGguf } from '../../src/formats/gguf/parse-gguf.ts';
+import { TOKENIZER_FILE } from '../../src/models/model-files.ts';
+import { loadWebLlmTokenizer } from '../tools/webllm-tokenizer.ts';
 import { fuzzGguf, readCorpus, readSeeds, type Tally } from './gguf-fuzz.ts';
+import { mutate } from './gguf-mutators.ts';
 import { join, takeApart } from './gguf-pieces.ts';
 import { judge } from './judge.ts';
+import { createChoice } from './random-choice.ts';
 
+const isFull = process.env.TRAMONTANE_FULL !== undefined;
 const SEED = 20_261_122;
 const QUICK_INPUTS = 20_000;
 const FULL_INPUTS = 1_000_000;
@@ -87,7 +94,38 @@ test(`${QUICK_INPUTS} seeded inputs`, async () => {
   expectReach(await fuzzGguf(readSeeds(), { seed: SEED, from: 0, to: QUICK_INPUTS }), QUICK_INPUTS);
 });
 
-test.skipIf(process.env.TRAMONTANE_FULL === undefined)(
+const TOKENIZERS = isFull ? 500 : 15;
+
+test(`${TOKENIZERS} tokenizers that were let pass are read by WebLLM's tokenizer`, async () => {
+  const { seeds } = readSeeds();
+  let read = 0;
+  for (let index = 0; read < TOKENIZERS; index++) {
+    const bytes = mutate(seeds, createChoice(SEED + 1, index));
+    const text = await importTokenizer(bytes);
+    if (text === null) continue;
+    read++;
+    const tokenizer = await loadWebLlmTokenizer(text);
+    expect(tokenizer.decode(tokenizer.encode('ab a')), `input ${index}`).toMatch(/^[ab ]*$/);
+    tokenizer.dispose();
+  }
+}, 300_000);
+
+/** @returns tokenizer.json, or null where the file is refused */
+async function importTokenizer(bytes: Uint8Array): Promise<string | null> {
+  let text: string | null = null;
+  const sink: ModelSink = {
+    writeShard: async () => undefined,
+    complete: async (files) => {
+      text = files.get(TOKENIZER_FILE) ?? null;
+    },
+  };
+  await importGguf(memorySource(bytes), sink).catch((error) => {
+    if (!isTramontaneError(error)) throw error;
+  });
+  return text;
+}
+
+test.skipIf(!isFull)(
   `${FULL_INPUTS} seeded inputs, in processes of 96 MiB of heap`,
   async () => {
     const processes = Math.min(8, cpus().length);

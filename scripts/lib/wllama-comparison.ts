@@ -1,0 +1,390 @@
+/**
+ * The built site's engine beside wllama (llama.cpp's WebGPU build) in one browser, on the same GGUF: load, then the
+ * same questions in turns. Both are asked as their users would ask them, and timed by the page's clock.
+ *
+ * wllama falls back to the processor without a word where shader-f16 is missing, so what each engine sends to the GPU
+ * is counted: a few lines put before the code of every worker watch WebGPU's own methods.
+ */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Page } from 'playwright';
+import { TramontaneError } from '../../src/base/errors.ts';
+import {
+  type ComparedEngine,
+  type ComparedTurn,
+  type ComparisonReport,
+  compareEngines,
+} from '../../src/bench/comparison.ts';
+import type { AdapterReport } from '../../src/engine/api.ts';
+import { chromiumArguments } from '../../tests/tools/chromium.ts';
+import type { FileSource } from './file-source.ts';
+import { SITE } from './site.ts';
+import { startStaticServer } from './static-server.mjs';
+import { ROOT } from './up-to-date.ts';
+
+const WLLAMA = join(ROOT, 'node_modules/@wllama/wllama');
+const CONTEXT_LENGTH = 1024;
+
+export interface ComparisonOptions {
+  executablePath: string;
+  /** The same model for both: as imported for ours, and the GGUF that it was imported from. */
+  model: { id: string; folder: string; gguf: FileSource };
+  /** Turns of each engine. Default 5. */
+  turns?: number;
+  /** Default 16. */
+  outputTokens?: number;
+  /**
+   * Sentences of about 25 tokens in a question. Default 1: wllama gives up where its GPU takes half a minute for a
+   * prompt, which a software GPU does for a hundred tokens or more.
+   */
+  sentences?: number;
+  signal?: AbortSignal;
+  onStep?: (step: string) => void;
+}
+
+type EngineName = 'tramontane' | 'wllama';
+
+interface GpuUse {
+  submissions: number;
+  bufferBytes: number;
+}
+
+/** What {@link installHarness} puts into the page. */
+interface Harness {
+  load(engine: EngineName, input: { id: string; contextLength: number }): Promise<number>;
+  ask(engine: EngineName, question: string, outputTokens: number): Promise<ComparedTurn>;
+  abort(engine: EngineName, question: string): Promise<number>;
+  gpuUse(engine: EngineName): Promise<GpuUse>;
+  adapter(): Promise<AdapterReport | null>;
+}
+
+/**
+ * @throws TramontaneError `webgpu-unavailable` where the browser has none; what either engine throws. The browser is
+ * closed in any case.
+ */
+export async function compareWithWllama(options: ComparisonOptions): Promise<ComparisonReport> {
+  const { model, signal, turns = 5, outputTokens = 16, sentences = 1 } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'tramontane-comparison-'));
+  const server = await startStaticServer({
+    mounts: { '/': SITE, '/command-model/': model.folder, '/wllama/': join(WLLAMA, 'esm'), '/gguf/': folder },
+  });
+  try {
+    await copySource(model.gguf, join(folder, 'model.gguf'));
+    const browser = await chromium.launch({
+      executablePath: options.executablePath,
+      args: chromiumArguments,
+      // See vitest.config.ts: more threads than cores to spare make lavapipe slower.
+      env: { LP_NUM_THREADS: '1', ...process.env } as Record<string, string>,
+    });
+    const close = () => void browser.close();
+    signal?.addEventListener('abort', close, { once: true });
+    try {
+      signal?.throwIfAborted();
+      const page = await browser.newPage();
+      // esbuild, which runs these scripts, wraps named functions in a helper that the page does not have.
+      await page.addInitScript('globalThis.__name = (value) => value;');
+      await page.addInitScript(watchWorkers);
+      await page.goto(new URL('ask.html', server.url).href);
+      await page.waitForFunction(() => 'tramontane' in globalThis);
+      await page.evaluate(installHarness);
+      return await compare(page, model.id, { ...options, turns, outputTokens, sentences });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', close);
+      await browser.close();
+    }
+  } finally {
+    await server.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function compare(
+  page: Page,
+  modelId: string,
+  options: ComparisonOptions & { turns: number; outputTokens: number; sentences: number },
+): Promise<ComparisonReport> {
+  const harness = <Name extends keyof Harness>(name: Name, ...input: Parameters<Harness[Name]>) =>
+    page.evaluate(
+      ([method, values]) => {
+        const { comparison } = globalThis as unknown as {
+          comparison: Record<string, (...all: unknown[]) => unknown>;
+        };
+        return comparison[method]?.(...values);
+      },
+      [name, input] as [string, unknown[]],
+    ) as ReturnType<Harness[Name]>;
+  const step = (text: string) => options.onStep?.(text);
+
+  const adapter = await harness('adapter');
+  if (adapter === null) {
+    throw new TramontaneError('webgpu-unavailable', 'The browser offers no WebGPU.', {
+      nextStep: 'Update the browser and the graphics driver.',
+    });
+  }
+  const engines: Record<EngineName, ComparedEngine> = {
+    tramontane: await describe('Tramontane', join(ROOT, 'package.json')),
+    wllama: await describe('wllama', join(WLLAMA, 'package.json')),
+  };
+  const names: EngineName[] = ['tramontane', 'wllama'];
+  for (const name of names) {
+    step(`loading ${engines[name].name}`);
+    const before = await residentBytes();
+    engines[name].loadMs = await harness('load', name, { id: modelId, contextLength: CONTEXT_LENGTH });
+    // The first answers compile what was not compiled at load: a short one, then one like those to come.
+    step(`warming ${engines[name].name} up`);
+    for (const sentences of [0, options.sentences]) {
+      await harness('ask', name, question(0, sentences), options.outputTokens);
+    }
+    const after = await residentBytes();
+    engines[name].residentBytes = before === null || after === null ? null : after - before;
+    engines[name].gpuBufferBytes = (await harness('gpuUse', name)).bufferBytes;
+  }
+  const submissions = async (name: EngineName) => (await harness('gpuUse', name)).submissions;
+  for (let turn = 1; turn <= options.turns; turn++) {
+    for (const name of names) {
+      step(`turn ${turn} of ${options.turns}: ${engines[name].name}`);
+      const before = await submissions(name);
+      engines[name].turns.push(
+        await harness('ask', name, question(turn, options.sentences), options.outputTokens),
+      );
+      engines[name].gpuSubmissions += (await submissions(name)) - before;
+    }
+  }
+  for (const name of names) {
+    step(`aborting ${engines[name].name}`);
+    engines[name].abortMs = await harness('abort', name, question(options.turns + 1, options.sentences));
+  }
+  return compareEngines(modelId, adapter, [engines.tramontane, engines.wllama]);
+}
+
+async function describe(name: string, packageFile: string): Promise<ComparedEngine> {
+  const { version } = JSON.parse(await readFile(packageFile, 'utf8')) as { version: string };
+  return {
+    name,
+    version,
+    gpuSubmissions: 0,
+    loadMs: 0,
+    abortMs: 0,
+    gpuBufferBytes: 0,
+    residentBytes: null,
+    turns: [],
+  };
+}
+
+/** Every turn asks something else, so that nothing can be taken from a cache of prompts. */
+function question(turn: number, sentences: number): string {
+  const sentence =
+    'The ferry leaves the old harbour at noon, passes both islands and the lighthouse, and comes back at dusk.';
+  return `Story ${turn}. ${Array.from({ length: sentences }, () => sentence).join(' ')} Continue this story at length.`;
+}
+
+async function copySource(source: FileSource, path: string): Promise<void> {
+  const pieceBytes = 16 << 20;
+  await writeFile(path, '');
+  for (let offset = 0; offset < source.byteLength; offset += pieceBytes) {
+    const bytes = await source.read(offset, Math.min(pieceBytes, source.byteLength - offset));
+    await writeFile(path, bytes, { flag: 'a' });
+  }
+}
+
+/** Resident memory of this process's descendants: the browser. Null where there is no /proc. */
+async function residentBytes(): Promise<number | null> {
+  const pageBytes = 4096;
+  const names = await readdir('/proc').catch(() => []);
+  const processes = await Promise.all(
+    names
+      .filter((name) => /^\d+$/.test(name))
+      .map(async (name) => {
+        // pid (command) state ppid …; the 24th field is the resident set, in pages. A command may hold spaces.
+        const text = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
+        const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+        return { pid: Number(name), parent: Number(fields[1]), pages: Number(fields[21]) };
+      }),
+  );
+  if (processes.length === 0) return null;
+  const family = new Set([process.pid]);
+  for (let size = 0; size < family.size; ) {
+    size = family.size;
+    for (const { pid, parent } of processes) if (family.has(parent)) family.add(pid);
+  }
+  family.delete(process.pid);
+  return processes.reduce((sum, { pid, pages }) => sum + (family.has(pid) ? pages * pageBytes : 0), 0);
+}
+
+/** Runs before the page: has every worker that starts from a blob report its use of the GPU, under its owner's name. */
+function watchWorkers(): void {
+  const watch = (owner: string): void => {
+    const channel = new BroadcastChannel('gpu-use');
+    const sizes = new WeakMap<GPUBuffer, number>();
+    let submissions = 0;
+    let bufferBytes = 0;
+    let isPending = false;
+    const tell = () => {
+      if (isPending) return;
+      isPending = true;
+      setTimeout(() => {
+        isPending = false;
+        channel.postMessage({ owner, submissions, bufferBytes });
+      }, 20);
+    };
+    const { submit } = GPUQueue.prototype;
+    GPUQueue.prototype.submit = function (buffers) {
+      submissions++;
+      tell();
+      return submit.call(this, buffers);
+    };
+    const { createBuffer } = GPUDevice.prototype;
+    GPUDevice.prototype.createBuffer = function (descriptor) {
+      const buffer = createBuffer.call(this, descriptor);
+      sizes.set(buffer, descriptor.size);
+      bufferBytes += descriptor.size;
+      tell();
+      return buffer;
+    };
+    const { destroy } = GPUBuffer.prototype;
+    GPUBuffer.prototype.destroy = function () {
+      bufferBytes -= sizes.get(this) ?? 0;
+      sizes.delete(this);
+      tell();
+      return destroy.call(this);
+    };
+  };
+  const page = globalThis as unknown as { workerOwner: string; gpuUse: Record<string, unknown> };
+  page.workerOwner = 'tramontane';
+  page.gpuUse = {};
+  new BroadcastChannel('gpu-use').onmessage = ({ data }) => {
+    page.gpuUse[data.owner] = data;
+  };
+  const create = URL.createObjectURL.bind(URL);
+  URL.createObjectURL = (object: Blob | MediaSource) => {
+    if (!(object instanceof Blob) || !/javascript/.test(object.type)) return create(object);
+    const code = `if (typeof GPUQueue !== 'undefined') (${watch})(${JSON.stringify(page.workerOwner)});\n`;
+    return create(
+      new Blob([`globalThis.__name = (value) => value;\n${code}`, object], { type: object.type }),
+    );
+  };
+}
+
+/** Runs in the page: everything it uses is in it, or the page's own. */
+function installHarness(): void {
+  interface Chunk {
+    choices: { delta?: { content?: string | null }; finish_reason?: string | null }[];
+    usage?: { prompt_tokens: number; completion_tokens: number } | null;
+  }
+  /** Where wllama counts tokens. */
+  interface WllamaTimings {
+    timings?: { prompt_n?: number; predicted_n?: number };
+  }
+  interface Wllama {
+    loadModel(blobs: Blob[], options: object): Promise<void>;
+    createChatCompletion(request: object): Promise<AsyncIterable<Chunk>>;
+  }
+  const page = globalThis as unknown as {
+    workerOwner: string;
+    gpuUse: Record<string, GpuUse | undefined>;
+    tramontane: { engine: import('../../src/engine/api.ts').Engine };
+    comparison: Harness;
+  };
+  const { engine } = page.tramontane;
+  let wllama: Wllama | null = null;
+
+  const stream = async (
+    name: EngineName,
+    content: string,
+    maxTokens: number,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Chunk>> => {
+    const request = { messages: [{ role: 'user' as const, content }], temperature: 0 };
+    if (name === 'tramontane') {
+      return engine.streamChat({ ...request, max_completion_tokens: maxTokens }, { signal });
+    }
+    if (wllama === null) throw new Error('wllama is not loaded');
+    return wllama.createChatCompletion({
+      ...request,
+      stream: true,
+      max_tokens: maxTokens,
+      cache_prompt: false,
+      abortSignal: signal,
+    });
+  };
+
+  page.comparison = {
+    adapter: () => engine.getAdapter(),
+
+    async load(name, { id, contextLength }) {
+      const startMs = performance.now();
+      if (name === 'tramontane') {
+        await engine.loadModel({ id, url: 'command-model/' }, { contextLength });
+      } else {
+        page.workerOwner = 'wllama';
+        const address = new URL('wllama/index.js', location.href).href;
+        const { Wllama: Constructor, LoggerWithoutDebug } = (await import(address)) as {
+          Wllama: new (paths: object, options: object) => Wllama;
+          LoggerWithoutDebug: object;
+        };
+        wllama = new Constructor(
+          { default: new URL('wllama/wasm/wllama.wasm', location.href).href },
+          { logger: LoggerWithoutDebug, suppressNativeLog: true },
+        );
+        const file = await (await fetch('gguf/model.gguf')).blob();
+        await wllama.loadModel([file], { n_ctx: contextLength, n_gpu_layers: 999, n_parallel: 1 });
+      }
+      return performance.now() - startMs;
+    },
+
+    async ask(name, content, outputTokens) {
+      const startMs = performance.now();
+      let firstMs = 0;
+      let lastMs = 0;
+      let pieces = 0;
+      let end: Chunk | null = null;
+      for await (const chunk of await stream(name, content, outputTokens, new AbortController().signal)) {
+        if (chunk.choices[0]?.delta?.content) {
+          lastMs = performance.now();
+          if (pieces === 0) firstMs = lastMs;
+          pieces++;
+        }
+        end = chunk;
+      }
+      const timings = (end as (Chunk & WllamaTimings) | null)?.timings;
+      const promptTokens = end?.usage?.prompt_tokens ?? timings?.prompt_n;
+      const written = end?.usage?.completion_tokens ?? timings?.predicted_n ?? pieces;
+      if (promptTokens === undefined || written < 2)
+        throw new Error(`${name} answered with ${written} tokens`);
+      return {
+        promptTokens,
+        outputTokens: written,
+        firstTokenMs: firstMs - startMs,
+        decodeMs: lastMs - firstMs,
+      };
+    },
+
+    async abort(name, content) {
+      const aborting = new AbortController();
+      let abortedAtMs = 0;
+      let pieces = 0;
+      try {
+        for await (const chunk of await stream(name, content, 64, aborting.signal)) {
+          if (chunk.choices[0]?.delta?.content) pieces++;
+          if (pieces === 2 && abortedAtMs === 0) {
+            abortedAtMs = performance.now();
+            aborting.abort();
+          }
+        }
+      } catch (error) {
+        if (abortedAtMs === 0) throw error;
+      }
+      return performance.now() - abortedAtMs;
+    },
+
+    async gpuUse(name) {
+      // The workers report with a delay of 20 ms.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return page.gpuUse[name] ?? { submissions: 0, bufferBytes: 0 };
+    },
+  };
+}

@@ -28,3 +28,19 @@ export function yieldToEventLoop(): Promise<void> {
     port2.postMessage(null);
   });
 }
+
+/** What `promise` gives, or the signal's reason as soon as it is aborted; the promise's own failure is then nobody's. */
+export async function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  signal?.throwIfAborted();
+  if (signal === undefined) return await promise;
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

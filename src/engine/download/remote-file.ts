@@ -1,0 +1,246 @@
+/**
+ * A file on a server that answers byte ranges, read like any other. Its address is asked anew for every range, because
+ * what it redirects to may be signed for minutes only; answers of another state of the file are refused.
+ */
+import { TramontaneError } from '../../base/errors.ts';
+import { type ByteSource, checkRange } from '../../formats/byte-source.ts';
+import { joinSources, startsOf } from '../../formats/joined-source.ts';
+import { TransientFailure, withRetries } from './retry.ts';
+import {
+  ATTEMPTS,
+  type Chunks,
+  type DownloadOptions,
+  FIRST_ATTEMPTS,
+  type FileState,
+  isSameState,
+  PROGRESS_BYTES,
+  readContentRange,
+  readState,
+  transfer,
+} from './transfer.ts';
+
+/** Bytes that are being received, so many of which are there. */
+export interface PartialBytes {
+  /** Of the first one, in the file. */
+  readonly offset: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  received: number;
+}
+
+/** A source whose bytes come over time. */
+export interface ReceivingSource extends ByteSource {
+  /**
+   * Receives the bytes that are missing in `part`, going on at the byte after every failure that may pass.
+   * @param onBytes is told how many have come
+   * @throws TramontaneError `download-failed`, `source-changed`; `signal.reason`. What was received stays in `part`.
+   */
+  receive(part: PartialBytes, signal?: AbortSignal, onBytes?: (byteLength: number) => void): Promise<void>;
+}
+
+export interface RemoteFile extends ReceivingSource, FileState {
+  /** As given: what it redirects to may differ each time. */
+  readonly url: string;
+}
+
+/** Bytes that come with the first answer: headers begin there. */
+const HEAD_BYTES = 1 << 20;
+
+/**
+ * Asks a server for the beginning of a file.
+ * @param options also for everything that is read of the file later on
+ * @throws TramontaneError `download-failed`; `range-unsupported` where the server sends the whole file instead, or does
+ *   not tell how long it is; `signal.reason`
+ */
+export async function openRemoteFile(url: string, options: DownloadOptions): Promise<RemoteFile> {
+  return await withRetries({ ...options, attempts: FIRST_ATTEMPTS }, () =>
+    transfer(
+      { url, range: { offset: 0, end: HEAD_BYTES }, acceptStatus: RANGE_NOT_SATISFIABLE },
+      options,
+      async (response, chunks) => {
+        const state = readState(response);
+        const byteLength = await readByteLength(url, response, options);
+        const part = partAt(0, Math.min(byteLength, HEAD_BYTES));
+        try {
+          await fill(part, url, chunks);
+        } catch {
+          // Whoever reads the rest asks for it again.
+          options.signal?.throwIfAborted();
+        }
+        return new HttpFile(url, options, state, byteLength, part.bytes.subarray(0, part.received));
+      },
+    ),
+  );
+}
+
+export function partAt(offset: number, byteLength: number): PartialBytes {
+  return { offset, bytes: new Uint8Array(byteLength), received: 0 };
+}
+
+/** Several files that read as one, in this order: the splits of a model. */
+export function joinRemoteFiles(files: readonly RemoteFile[]): ReceivingSource {
+  const starts = startsOf(files);
+  return {
+    ...joinSources(files),
+    async receive(part, signal, onBytes) {
+      for (const [index, file] of files.entries()) {
+        const start = starts[index]!;
+        const from = Math.max(part.offset + part.received, start);
+        const to = Math.min(part.offset + part.bytes.byteLength, start + file.byteLength);
+        if (from >= to) continue;
+        const own: PartialBytes = {
+          offset: from - start,
+          bytes: part.bytes.subarray(from - part.offset, to - part.offset),
+          received: 0,
+        };
+        await file.receive(own, signal, (byteLength) => {
+          part.received += byteLength;
+          onBytes?.(byteLength);
+        });
+      }
+    },
+  };
+}
+
+/** The answer to a range of a file that has no bytes there, such as an empty one. */
+const RANGE_NOT_SATISFIABLE = 416;
+const PARTIAL_CONTENT = 206;
+
+class HttpFile implements RemoteFile {
+  readonly url: string;
+  readonly byteLength: number;
+  readonly etag: string | null;
+  readonly lastModified: string | null;
+  readonly #options: DownloadOptions;
+  readonly #head: Uint8Array;
+
+  constructor(url: string, options: DownloadOptions, state: FileState, byteLength: number, head: Uint8Array) {
+    this.url = url;
+    this.byteLength = byteLength;
+    this.etag = state.etag;
+    this.lastModified = state.lastModified;
+    this.#options = options;
+    this.#head = head;
+  }
+
+  async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    signal?.throwIfAborted();
+    checkRange(this.byteLength, offset, length);
+    const part = partAt(offset, length);
+    await this.receive(part, signal);
+    return part.bytes;
+  }
+
+  async receive(
+    part: PartialBytes,
+    signal?: AbortSignal,
+    onBytes: (byteLength: number) => void = () => {},
+  ): Promise<void> {
+    const known = this.#head.subarray(part.offset + part.received, part.offset + part.bytes.byteLength);
+    if (known.byteLength > 0) {
+      part.bytes.set(known, part.received);
+      part.received += known.byteLength;
+      onBytes(known.byteLength);
+    }
+    if (part.received === part.bytes.byteLength) return;
+    const signals = [signal, this.#options.signal].filter((each) => each !== undefined);
+    const options = { ...this.#options, signal: AbortSignal.any(signals) };
+    let counted = part.received;
+    await withRetries({ ...options, attempts: ATTEMPTS }, async (progressed) => {
+      const range = { offset: part.offset + part.received, end: part.offset + part.bytes.byteLength };
+      const request = { url: this.url, range, state: this, acceptStatus: RANGE_NOT_SATISFIABLE };
+      await transfer(request, options, async (response, chunks) => {
+        this.#check(response, range.offset);
+        await fill(part, this.url, chunks, (byteLength) => {
+          onBytes(byteLength);
+          if (part.received < counted + PROGRESS_BYTES) return;
+          counted = part.received;
+          progressed();
+        });
+      });
+    });
+  }
+
+  /** @throws TramontaneError where the answer is not the asked range of the file as it was opened */
+  #check(response: Response, offset: number): void {
+    const found = readContentRange(response);
+    const isSame = isSameState(readState(response), this);
+    if (
+      !isSame ||
+      response.status === RANGE_NOT_SATISFIABLE ||
+      (found?.totalBytes ?? this.byteLength) !== this.byteLength
+    ) {
+      throw new TramontaneError('source-changed', `${this.url} has changed while it was being read.`, {
+        nextStep: 'Start again: what was stored of the file as it was before is of no use.',
+        data: { url: this.url },
+      });
+    }
+    if (response.status !== PARTIAL_CONTENT) throw rangeUnsupported(this.url, 'sends whole files only');
+    if (found !== null && found.offset !== offset) {
+      throw rangeUnsupported(
+        this.url,
+        `sent bytes from ${found.offset} on when asked for those from ${offset} on`,
+      );
+    }
+  }
+}
+
+/** @throws TramontaneError `range-unsupported`, and as {@link transfer} */
+async function readByteLength(url: string, response: Response, options: DownloadOptions): Promise<number> {
+  const found = readContentRange(response);
+  // An empty file has no first byte.
+  if (response.status === RANGE_NOT_SATISFIABLE) return 0;
+  if (response.status !== PARTIAL_CONTENT) throw rangeUnsupported(url, 'sends whole files only');
+  if (found !== null && found.offset !== 0) {
+    throw rangeUnsupported(url, `sent bytes from ${found.offset} on when asked for the first ones`);
+  }
+  if (found !== null && found.totalBytes !== null) return found.totalBytes;
+  // Other origins may not see Content-Range, but everybody sees Content-Length.
+  const length = await transfer({ url, method: 'HEAD' }, options, async (head) =>
+    head.headers.get('content-length'),
+  );
+  if (length !== null && /^\d+$/.test(length)) return Number(length);
+  throw rangeUnsupported(url, 'does not tell how long the file is');
+}
+
+function rangeUnsupported(url: string, what: string): TramontaneError {
+  return new TramontaneError('range-unsupported', `${new URL(url).host} ${what}; parts of it are needed.`, {
+    nextStep: 'Download the file and choose it from your disk, or use another address.',
+    data: { url },
+  });
+}
+
+/**
+ * Takes the rest of a part from a body.
+ * @throws TransientFailure where there is too little, which stays, or too much, which does not
+ */
+async function fill(
+  part: PartialBytes,
+  url: string,
+  chunks: Chunks,
+  onBytes: (byteLength: number) => void = () => {},
+): Promise<void> {
+  const { bytes } = part;
+  const before = part.received;
+  for await (const chunk of chunks) {
+    if (part.received + chunk.byteLength > bytes.byteLength) {
+      onBytes(before - part.received);
+      part.received = before;
+      throw wrongLength(url, `sent more than the ${bytes.byteLength - before} bytes it was asked for`);
+    }
+    bytes.set(chunk, part.received);
+    part.received += chunk.byteLength;
+    onBytes(chunk.byteLength);
+  }
+  if (part.received < bytes.byteLength) {
+    throw wrongLength(url, `sent ${part.received - before} of ${bytes.byteLength - before} bytes`);
+  }
+}
+
+function wrongLength(url: string, what: string): TransientFailure {
+  return new TransientFailure(
+    new TramontaneError('download-failed', `${url} ${what}.`, {
+      nextStep: 'Try again; what is stored is kept.',
+      data: { url },
+    }),
+  );
+}

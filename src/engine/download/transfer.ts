@@ -1,0 +1,234 @@
+/**
+ * One request and its body, watched: it ends when nothing comes for a while. What goes wrong is sorted into failures
+ * that may pass (TransientFailure) and those that will not (TramontaneError).
+ */
+import { errorMessage, isTramontaneError, TramontaneError } from '../../base/errors.ts';
+import {
+  isTransientStatus,
+  parseRetryAfter,
+  type RetryClock,
+  systemClock,
+  TransientFailure,
+} from './retry.ts';
+
+export interface DownloadOptions {
+  signal?: AbortSignal | undefined;
+  /** Of waiting between attempts. */
+  clock?: RetryClock | undefined;
+  /** How long a server may send nothing to speak of before it is asked again. Default 30 s. */
+  stallMs?: number | undefined;
+}
+
+const STALL_MS = 30_000;
+/** Fewer bytes than these within `stallMs` are nothing to speak of. */
+const STALL_BYTES = 1024;
+/** Failures in a row, without a sign of life in between, before giving up: about a minute. */
+export const ATTEMPTS = 8;
+/** For a server that was never heard of: a wrong address, or one that does not allow other sites, will not get better. */
+export const FIRST_ATTEMPTS = 3;
+/** New bytes after which failures before count no more. */
+export const PROGRESS_BYTES = 256 << 10;
+
+/** What tells one state of a file on a server from another. */
+export interface FileState {
+  etag: string | null;
+  lastModified: string | null;
+}
+
+export interface TransferRequest {
+  url: string;
+  /** Bytes from `offset` up to `end`, or to the end of the file; absent: the whole file, as any page would ask for it. */
+  range?: { offset: number; end: number | null } | undefined;
+  /** The state that a range must be of, where a part of the file is there already. */
+  state?: FileState | undefined;
+  method?: 'HEAD';
+  /** A status that `use` judges itself. */
+  acceptStatus?: number;
+}
+
+/** Reads a body; each chunk once. */
+export type Chunks = AsyncIterable<Uint8Array>;
+
+/**
+ * Asks for a file or a range of it and hands the answer to `use`. The connection ends with it.
+ * @throws TransientFailure; TramontaneError `download-failed` for a status that will not change, with
+ *   `data.status`; what `use` throws; `signal.reason`
+ */
+export async function transfer<T>(
+  request: TransferRequest,
+  { signal, clock = systemClock, stallMs = STALL_MS }: DownloadOptions,
+  use: (response: Response, chunks: Chunks) => Promise<T>,
+): Promise<T> {
+  const { url } = request;
+  const own = new AbortController();
+  const watchdog = new Watchdog(stallMs, () => own.abort());
+  let received = 0;
+  let answered = false;
+  try {
+    const response = await ask(
+      request,
+      signal === undefined ? own.signal : AbortSignal.any([signal, own.signal]),
+    );
+    answered = true;
+    checkStatus(response, request, clock.now());
+    return await use(
+      response,
+      readChunks(response, watchdog, (byteLength) => {
+        received += byteLength;
+      }),
+    );
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (own.signal.aborted) throw new TransientFailure(stallError(url, stallMs, received));
+    if (isTramontaneError(error) || error instanceof TransientFailure) throw error;
+    throw new TransientFailure(answered ? cutError(url, received, error) : unreachableError(url, error));
+  } finally {
+    watchdog.stop();
+    own.abort();
+  }
+}
+
+async function ask(request: TransferRequest, signal: AbortSignal): Promise<Response> {
+  const { url, range, method } = request;
+  const headers: Record<string, string> =
+    range === undefined ? {} : { range: `bytes=${range.offset}-${range.end === null ? '' : range.end - 1}` };
+  // Bytes that are stored by us need no second place on the disk, and bad ones in a cache would come back.
+  const send = (added = {}) =>
+    fetch(url, { cache: 'no-store', headers: { ...headers, ...added }, signal, ...(method && { method }) });
+  const validator =
+    range === undefined || request.state === undefined ? null : ifRangeValidator(request.state);
+  // For another origin this header would need a preflight, which many servers do not pass. It is not needed for being
+  // right: whoever reads the answer compares the state that it tells of.
+  if (validator === null || isCrossOrigin(url)) return await send();
+  try {
+    return await send({ 'if-range': validator });
+  } catch (error) {
+    // This origin may lead on to another.
+    if (signal.aborted || !hasOrigin()) throw error;
+    return await send();
+  }
+}
+
+async function* readChunks(
+  response: Response,
+  watchdog: Watchdog,
+  onBytes: (byteLength: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const reader = response.body?.getReader();
+  if (reader === undefined) return;
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    watchdog.note(chunk.value.byteLength);
+    onBytes(chunk.value.byteLength);
+    yield chunk.value;
+  }
+}
+
+/** A weak ETag never matches in If-Range (RFC 9110, 13.1.5). */
+function ifRangeValidator({ etag, lastModified }: FileState): string | null {
+  return etag === null ? lastModified : etag.startsWith('W/') ? null : etag;
+}
+
+/** False in Node, where nothing is cross. */
+function hasOrigin(): boolean {
+  return globalThis.location !== undefined;
+}
+
+function isCrossOrigin(url: string): boolean {
+  return hasOrigin() && new URL(url).origin !== globalThis.origin;
+}
+
+export function readState(response: Response): FileState {
+  return { etag: response.headers.get('etag'), lastModified: response.headers.get('last-modified') };
+}
+
+/** False where two answers are known to be of different states; a header that is hidden or missing tells nothing. */
+export function isSameState(a: FileState, b: FileState): boolean {
+  if (a.etag !== null && b.etag !== null) return a.etag === b.etag;
+  return a.lastModified === null || b.lastModified === null || a.lastModified === b.lastModified;
+}
+
+/**
+ * The Content-Range of an answer, where its server sends one and lets other origins see it.
+ * @returns `totalBytes` null for a server that does not know
+ */
+export function readContentRange(response: Response): { offset: number; totalBytes: number | null } | null {
+  const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '');
+  if (match === null) return null;
+  return { offset: Number(match[1]), totalBytes: match[2] === '*' ? null : Number(match[2]) };
+}
+
+function checkStatus(response: Response, { url, acceptStatus }: TransferRequest, nowMs: number): void {
+  const { status, statusText } = response;
+  if (response.ok || status === acceptStatus) return;
+  const error = new TramontaneError(
+    'download-failed',
+    `${url} answered ${status} ${statusText}.`.replace(' .', '.'),
+    {
+      nextStep: isTransientStatus(status)
+        ? 'The server is busy or out of order: try again later. What is stored is kept.'
+        : status === 401 || status === 403
+          ? 'The server wants to know who you are: download the file with your account and choose it from your disk.'
+          : 'Check the address.',
+      data: { url, status },
+    },
+  );
+  if (!isTransientStatus(status)) throw error;
+  throw new TransientFailure(error, parseRetryAfter(response.headers.get('retry-after'), nowMs));
+}
+
+function stallError(url: string, stallMs: number, received: number): TramontaneError {
+  return new TramontaneError(
+    'download-failed',
+    `${url} sent nothing to speak of for ${stallMs / 1000} s, after ${received} bytes.`,
+    {
+      nextStep: 'Check the network connection and try again; what is stored is kept.',
+      data: { url, received },
+    },
+  );
+}
+
+function cutError(url: string, received: number, cause: unknown): TramontaneError {
+  return new TramontaneError(
+    'download-failed',
+    `${url} broke off after ${received} bytes: ${errorMessage(cause)}`,
+    {
+      nextStep: 'Check the network connection and try again; what is stored is kept.',
+      data: { url, received },
+      cause,
+    },
+  );
+}
+
+function unreachableError(url: string, cause: unknown): TramontaneError {
+  const { host } = new URL(url);
+  const crossOrigin = isCrossOrigin(url);
+  return new TramontaneError('download-failed', `Cannot reach ${url}: ${errorMessage(cause)}`, {
+    nextStep: crossOrigin
+      ? `Check the network connection. If that is well, ${host} does not allow other sites to read its files (CORS): ` +
+        'download the file and choose it from your disk, or use another address.'
+      : 'Check the network connection and try again; what is stored is kept.',
+    data: { url, crossOrigin },
+    cause,
+  });
+}
+
+/** Calls `onStall` when too few bytes come within a while, from now on. */
+class Watchdog {
+  readonly #timer: ReturnType<typeof setInterval>;
+  #bytes = 0;
+
+  constructor(stallMs: number, onStall: () => void) {
+    this.#timer = setInterval(() => {
+      if (this.#bytes < STALL_BYTES) onStall();
+      this.#bytes = 0;
+    }, stallMs);
+  }
+
+  note(byteLength: number): void {
+    this.#bytes += byteLength;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * A file server that fails on demand: cut connections, refusals, redirects, wrong lengths, changed files, flipped bits.
+ * It counts what it sends, so that a test can tell whether bytes that had arrived were asked for again.
+ *
+ * Two ports of this machine, and so two origins. Node's own modules only.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import { parseRange } from '../../scripts/lib/static-server.mjs';
+
+export type FaultKind =
+  /** Ends the connection in the middle of the body: orderly, so that what was sent arrives. */
+  | 'cut'
+  /** The same with a reset: what was sent last may be lost. */
+  | 'reset'
+  /** Answers `status`, with `retryAfter` if given. */
+  | 'status'
+  /** Leads to the other origin. */
+  | 'redirect'
+  /** Sends whole files, whatever is asked for. */
+  | 'no-range'
+  /** Ends the body early, with a Content-Length that agrees. */
+  | 'short'
+  /** Sends more than was asked for. */
+  | 'long'
+  /** Sends another range than was asked for. */
+  | 'wrong-range'
+  /** From now on the file has another ETag: `contents` if given, or the same contents. */
+  | 'changed'
+  /** A byte now and then. */
+  | 'drip'
+  /** Sends a part and then nothing, without ending. */
+  | 'stall'
+  /** One bit of the body is not what it was. */
+  | 'flip'
+  /** Does not allow other origins to read. */
+  | 'no-cors';
+
+export interface Fault {
+  kind: FaultKind;
+  /** Of the file. */
+  path: string;
+  /** Requests for the file that are left alone before. Default 0. */
+  after?: number;
+  /** Requests that suffer it. Default 1. */
+  times?: number;
+  /** How far into the body it happens, in [0, 1). Default 0.5. */
+  at?: number;
+  status?: number;
+  retryAfter?: string;
+  contents?: Uint8Array;
+}
+
+export interface ServedAnswer {
+  path: string;
+  method: string;
+  status: number;
+  /** Of the first byte sent, in the file. */
+  offset: number;
+  /** Bytes of the body that were sent. */
+  sentBytes: number;
+  fault: FaultKind | null;
+}
+
+export interface HostileServer {
+  /** With a slash at its end. */
+  url: string;
+  otherUrl: string;
+  /** One entry an answer, in the order of their beginnings. */
+  answers: ServedAnswer[];
+  /** Bytes of bodies sent of a file, or of all. */
+  sentBytes(path?: string): number;
+  setFaults(faults: readonly Fault[]): void;
+  /** Refuses connections, until {@link HostileServer.reopen}. */
+  close(): Promise<void>;
+  reopen(): Promise<void>;
+}
+
+export interface HostileServerOptions {
+  /** Whether answers have an ETag. Default true. */
+  etags?: boolean;
+  /** Bytes written at once. Default 16 KiB. */
+  chunkBytes?: number;
+  /** Milliseconds to wait after each chunk. Default 0. */
+  chunkMs?: number;
+}
+
+interface ServedFile {
+  contents: Uint8Array;
+  version: number;
+}
+
+const DRIP_MS = 20;
+
+/** @param contents by path, which begins with a slash */
+export async function startHostileServer(
+  contents: ReadonlyMap<string, Uint8Array>,
+  { etags = true, chunkBytes = 16 << 10, chunkMs = 0 }: HostileServerOptions = {},
+): Promise<HostileServer> {
+  const files = new Map<string, ServedFile>();
+  for (const [path, bytes] of contents) files.set(path, { contents: bytes, version: 1 });
+  let faults: (Fault & { seen: number })[] = [];
+  const answers: ServedAnswer[] = [];
+
+  const takeFault = (path: string): Fault | null => {
+    for (const fault of faults) {
+      if (fault.path !== path) continue;
+      const seen = fault.seen++;
+      const first = fault.after ?? 0;
+      if (seen >= first && seen < first + (fault.times ?? 1)) return fault;
+    }
+    return null;
+  };
+
+  const respond = async (request: IncomingMessage, response: ServerResponse, isOther: boolean) => {
+    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+    const cors = {
+      'access-control-allow-origin': '*',
+      'access-control-expose-headers': 'content-range, etag',
+    };
+    if (request.method === 'OPTIONS') {
+      response.writeHead(204, { ...cors, 'access-control-allow-headers': 'range' }).end();
+      return;
+    }
+    const fault = request.method === 'GET' && !isOther ? takeFault(path) : null;
+    const file = files.get(path);
+    const answer: ServedAnswer = {
+      path,
+      method: request.method ?? '',
+      status: 0,
+      offset: 0,
+      sentBytes: 0,
+      fault: fault?.kind ?? null,
+    };
+    answers.push(answer);
+    const begin = (status: number, headers: Record<string, string | number>) => {
+      answer.status = status;
+      response.writeHead(status, { ...(fault?.kind === 'no-cors' ? {} : cors), ...headers });
+      response.flushHeaders();
+    };
+    if (file === undefined || fault?.kind === 'status') {
+      const retryAfter: Record<string, string> =
+        fault?.retryAfter === undefined ? {} : { 'retry-after': fault.retryAfter };
+      begin(fault?.status ?? 404, retryAfter);
+      response.end();
+      return;
+    }
+    if (fault?.kind === 'redirect') {
+      begin(302, { location: new URL(path, origins[1]!.url).href });
+      response.end();
+      return;
+    }
+    if (fault?.kind === 'changed') {
+      file.version++;
+      file.contents = fault.contents ?? file.contents;
+    }
+    const etag = `"${file.version}-${file.contents.byteLength}"`;
+    const byteLength = file.contents.byteLength;
+    const ifRange = request.headers['if-range'];
+    const isRanged = fault?.kind !== 'no-range' && (ifRange === undefined || ifRange === etag);
+    const range = isRanged ? parseRange(request.headers.range, byteLength) : 'whole';
+    const state: Record<string, string> = etags ? { etag } : {};
+    if (range === 'unsatisfiable') {
+      begin(416, { ...state, 'content-range': `bytes */${byteLength}` });
+      response.end();
+      return;
+    }
+    let { start, end } = range === 'whole' ? { start: 0, end: byteLength - 1 } : range;
+    if (fault?.kind === 'wrong-range' && range !== 'whole') {
+      const shift = start > 0 ? -1 : 1;
+      [start, end] = [start + shift, Math.min(byteLength - 1, end + shift)];
+    }
+    let body = file.contents.subarray(start, end + 1);
+    const stop = Math.floor(body.byteLength * (fault?.at ?? 0.5));
+    if (fault?.kind === 'short') body = body.subarray(0, stop);
+    if (fault?.kind === 'long') body = Buffer.concat([body, new Uint8Array(100)]);
+    if (fault?.kind === 'flip' && body.byteLength > 0) {
+      body = body.slice();
+      body[stop]! ^= 1;
+    }
+    answer.offset = start;
+    begin(range === 'whole' ? 200 : 206, {
+      ...state,
+      'content-type': 'application/octet-stream',
+      'content-length': body.byteLength,
+      ...(range === 'whole' ? {} : { 'content-range': `bytes ${start}-${end}/${byteLength}` }),
+      ...(fault?.kind === 'no-range' ? {} : { 'accept-ranges': 'bytes' }),
+    });
+    if (request.method === 'HEAD') {
+      response.end();
+      return;
+    }
+    const ends = fault?.kind === 'cut' || fault?.kind === 'reset' || fault?.kind === 'stall';
+    const sent = ends ? body.subarray(0, stop) : body;
+    const step = fault?.kind === 'drip' ? 1 : chunkBytes;
+    const pauseMs = fault?.kind === 'drip' ? DRIP_MS : chunkMs;
+    for (let at = 0; at < sent.byteLength; at += step) {
+      if (response.destroyed) return;
+      const chunk = sent.subarray(at, at + step);
+      await new Promise((resolve) => response.write(chunk, resolve));
+      answer.sentBytes += chunk.byteLength;
+      if (pauseMs > 0) await wait(pauseMs);
+    }
+    if (fault?.kind === 'stall') return;
+    if (fault?.kind === 'reset') response.socket?.resetAndDestroy();
+    else if (fault?.kind === 'cut') response.socket?.end();
+    else response.end();
+  };
+
+  const origins = [false, true].map((isOther) => createOrigin((...args) => respond(...args, isOther)));
+  for (const origin of origins) await origin.open();
+  return {
+    url: origins[0]!.url,
+    otherUrl: origins[1]!.url,
+    answers,
+    sentBytes: (path) =>
+      answers.reduce(
+        (sum, answer) => sum + (path === undefined || answer.path === path ? answer.sentBytes : 0),
+        0,
+      ),
+    setFaults(list) {
+      faults = list.map((fault) => ({ ...fault, seen: 0 }));
+    },
+    async close() {
+      for (const origin of origins) await origin.close();
+    },
+    async reopen() {
+      for (const origin of origins) await origin.open();
+    },
+  };
+}
+
+type Respond = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** A port of this machine that can be closed and opened again. */
+function createOrigin(respond: Respond) {
+  let server: Server | null = null;
+  let port = 0;
+  return {
+    get url() {
+      return `http://127.0.0.1:${port}/`;
+    },
+    async open() {
+      const opened = createServer((request, response) => {
+        respond(request, response).catch((error) => response.destroy(error));
+      });
+      opened.keepAliveTimeout = 60_000;
+      await new Promise<void>((done, failed) => {
+        opened.once('error', failed);
+        opened.listen(port, '127.0.0.1', done);
+      });
+      port = (opened.address() as AddressInfo).port;
+      server = opened;
+    },
+    async close() {
+      const closing = server;
+      server = null;
+      closing?.closeAllConnections();
+      await new Promise<void>((done) => (closing === null ? done() : closing.close(() => done())));
+    },
+  };
+}

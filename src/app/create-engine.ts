@@ -1,7 +1,7 @@
 /** The page's engine: WebLLM in a worker, or a scripted one with `?engine=fake`. Either is loaded when asked for. */
-import type { Engine } from '../engine/api.ts';
+import type { BenchmarkEngine } from '../engine/api.ts';
 
-export async function createEngine(address: string = location.href): Promise<Engine> {
+export async function createEngine(address: string = location.href): Promise<BenchmarkEngine> {
   const parameters = new URL(address).searchParams;
   if (parameters.get('engine') === 'fake') {
     const { createFakeEngine, fakeEngineOptionsFromUrl } = await import('../engine/fake-engine.ts');

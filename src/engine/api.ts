@@ -4,6 +4,7 @@
  * Requests and chunks have the shape of OpenAI's chat completions, so existing client code carries over. Two
  * implementations exist: `WebLlmEngine` (in a worker, or in Node on Dawn) and the worker client that forwards to it.
  */
+import type { ModelDescription } from '../models/model-description.ts';
 
 export type ChatRole = 'system' | 'user' | 'assistant' | 'tool';
 
@@ -56,6 +57,8 @@ export interface ChatRequest {
   top_logprobs?: number;
   /** Report the ids of the whole prompt as `prompt_token_ids` on the last chunk. */
   return_token_ids?: boolean;
+  /** Go on past the model's end-of-turn token and past stop strings, up to the token limit: for benchmarks. */
+  ignore_eos?: boolean;
 }
 
 export type FinishReason = 'stop' | 'length' | 'abort';
@@ -86,6 +89,8 @@ export interface Timings {
   decodeMs: number;
   /** Time to compile the grammar and to compute its masks; 0 without one. */
   grammarMs: number;
+  /** The part of `grammarMs` that came before the first token: compiling. */
+  grammarStartMs: number;
 }
 
 export interface ChatChunk {
@@ -305,6 +310,79 @@ export interface Engine {
 
   /** Ends the engine; pending calls reject. */
   dispose(): Promise<void>;
+}
+
+/** What is running, exactly: for reports that others should be able to check. */
+export interface LoadedModelFacts {
+  name: string;
+  /** As its makers name it: `Q4_1`, `Q4_K_M`. */
+  quantization: string;
+  /** Null for a prebuilt model, whose files do not tell. */
+  parameterCount: number | null;
+  weightBytes: number;
+  /** SHA-256 of the file it was imported from, in hex. */
+  sourceSha256: string | null;
+  /** SHA-256 of `tensor-cache.json`, which lists the hashes of all weights. */
+  tensorCacheSha256: string;
+  library: { byteLength: number; sha256: string };
+  /** Hash of the generated library's runtime; null for a prebuilt one. */
+  runtime: string | null;
+  webLlm: string;
+  /** Ids that end an answer. */
+  stopTokenIds: readonly number[];
+  /** Null for a prebuilt model that brings no description of ours. */
+  description: ModelDescription | null;
+  /** Of the GPU device that the model runs on, not of the adapter. */
+  deviceLimits: Readonly<Record<string, number>>;
+  deviceFeatures: readonly string[];
+}
+
+/** Times of a prefill, by the engine's own clock. The GPU has finished when each chunk's time ends. */
+export interface PrefillTiming {
+  ms: number;
+  chunkMs: number[];
+}
+
+/** Times of decode steps, by the engine's own clock. A step ends when its token has been read back. */
+export interface DecodeTiming {
+  ms: number;
+  stepMs: number[];
+  /** What was generated, greedily. */
+  tokens: number[];
+}
+
+/** Counters of a generated model library, since it was loaded; null for a prebuilt one. */
+export interface LibraryCounters {
+  liveObjects: number | null;
+  gpuBuffers: number | null;
+  gpuAllocations: number | null;
+  dispatches: number | null;
+}
+
+/**
+ * An engine that can be measured below the level of chats. {@link fillContext} begins a measurement: the conversation
+ * in the KV cache is forgotten. The next chat or score ends it. All throw `request-invalid`, `context-exceeded`,
+ * `model-not-loaded`, `device-lost`, or the signal's reason when aborted, within one chunk or token.
+ */
+export interface BenchmarkEngine extends Engine {
+  /** Empties the KV cache and fills it with `tokens`, which need not be text. None: it is empty. */
+  fillContext(tokens: readonly number[], options?: CallOptions): Promise<PrefillTiming>;
+
+  /** Forgets the tokens in the KV cache from position `length` on. */
+  cutContext(length: number): Promise<void>;
+
+  /** Runs tokens through the model after what the KV cache holds, in chunks as for a chat. Nothing is sampled. */
+  timePrefill(tokens: readonly number[], options?: CallOptions): Promise<PrefillTiming>;
+
+  /**
+   * Decode steps as a chat has them, sampling on the GPU and the readback of each token included, greedy, past any
+   * end-of-turn token. The first step's input is `firstToken`.
+   */
+  timeDecode(request: { firstToken: number; count: number }, options?: CallOptions): Promise<DecodeTiming>;
+
+  readCounters(): Promise<LibraryCounters>;
+
+  describeModel(): Promise<LoadedModelFacts>;
 }
 
 /** A model in the weight store, as a person sees it. */

@@ -1,40 +1,11 @@
 /** Checks a chat request before anything runs. Every limit is that of the OpenAI API or of WebLLM. */
 import { TramontaneError } from '../base/errors.ts';
 import type { ChatRequest, ResponseFormat } from './api.ts';
+import { refuse, requireInteger, requireNumber } from './request-checks.ts';
 
 const MAX_STOP_STRINGS = 4;
 /** Deeper schemas make grammars that take minutes to compile. */
 const MAX_SCHEMA_DEPTH = 64;
-
-function refuse(field: string, expected: string, found: unknown): never {
-  throw new TramontaneError(
-    'request-invalid',
-    `${field} must be ${expected}; got ${JSON.stringify(found) ?? 'nothing'}.`,
-    {
-      nextStep: 'Correct the request.',
-      data: { field },
-    },
-  );
-}
-
-function requireNumber(
-  field: string,
-  value: number | undefined,
-  least: number,
-  most: number,
-  open = false,
-): void {
-  if (value === undefined) return;
-  const inRange = typeof value === 'number' && value <= most && (open ? value > least : value >= least);
-  if (!inRange) refuse(field, `a number ${open ? 'above' : 'from'} ${least} to ${most}`, value);
-}
-
-function requireInteger(field: string, value: number | undefined, least: number, most: number): void {
-  if (value === undefined) return;
-  if (!Number.isInteger(value) || value < least || value > most) {
-    refuse(field, `a whole number from ${least} to ${most}`, value);
-  }
-}
 
 /**
  * @param generated false for a prebuilt library, which cannot take `top_k` and `min_p`

@@ -7,17 +7,21 @@ import { delay } from '../base/abort.ts';
 import { type ErrorCode, TramontaneError } from '../base/errors.ts';
 import type {
   AdapterReport,
+  BenchmarkEngine,
   CallOptions,
   ChatChunk,
   ChatCompletion,
   ChatMessage,
   ChatRequest,
-  Engine,
+  DecodeTiming,
   FinishReason,
+  LibraryCounters,
   LoadCallOptions,
   LoadedModel,
+  LoadedModelFacts,
   LoadOptions,
   ModelSource,
+  PrefillTiming,
   ProgressPhase,
   ScoreRequest,
   ScoreResult,
@@ -27,17 +31,30 @@ import type {
 } from './api.ts';
 import { fakeAnswer, fakeJson, splitTokens } from './fake-script.ts';
 
+/** Time as the fake engine sees it; tests give one that passes at once. */
+export interface FakeClock {
+  now(): number;
+  delay(milliseconds: number, signal?: AbortSignal): Promise<void>;
+}
+
 export interface FakeEngineOptions {
+  clock: FakeClock;
   /** Tokens per second. */
   rate: number;
   /** How long a load takes. */
   loadMs: number;
   /** Time before an answer's first token. */
   prefillMs: number;
+  /** Tokens per second of a measured prefill. */
+  prefillRate: number;
+  /** Share of its rates at which it runs, at a time of its clock: below 1 it is throttled. */
+  speed(nowMs: number): number;
   adapter: 'good' | 'software' | 'no-f16' | 'none';
   /** Fails with this code, at this point, this many times. */
   fail: ErrorCode | null;
-  failAt: 'load' | 'chat';
+  failAt: 'load' | 'chat' | 'measure';
+  /** Calls, at that point, that succeed before the first that fails. */
+  failAfter: number;
   failCount: number;
   /** Bytes that loading claims to move. */
   byteLength: number;
@@ -49,12 +66,16 @@ export interface FakeEngineOptions {
 }
 
 const defaults: FakeEngineOptions = {
+  clock: { now: () => performance.now(), delay },
   rate: 40,
   loadMs: 900,
   prefillMs: 120,
+  prefillRate: 900,
+  speed: () => 1,
   adapter: 'good',
   fail: null,
   failAt: 'chat',
+  failAfter: 0,
   failCount: 1,
   byteLength: 98_000_000,
   contextLength: 8192,
@@ -62,7 +83,7 @@ const defaults: FakeEngineOptions = {
   json: 'valid',
 };
 
-/** Reads `?rate= &load-ms= &prefill-ms= &adapter= &fail= &at= &fail-count= &stored &json=`. */
+/** Reads `?rate= &prefill-rate= &load-ms= &prefill-ms= &adapter= &fail= &at= &fail-count= &fail-after= &stored &json=`. */
 export function fakeEngineOptionsFromUrl(parameters: URLSearchParams): Partial<FakeEngineOptions> {
   const number = (name: string): number | undefined => {
     const text = parameters.get(name);
@@ -72,7 +93,9 @@ export function fakeEngineOptionsFromUrl(parameters: URLSearchParams): Partial<F
     rate: number('rate'),
     loadMs: number('load-ms'),
     prefillMs: number('prefill-ms'),
+    prefillRate: number('prefill-rate'),
     failCount: number('fail-count'),
+    failAfter: number('fail-after'),
     contextLength: number('context'),
     adapter: parameters.get('adapter') ?? undefined,
     fail: parameters.get('fail') ?? undefined,
@@ -104,22 +127,36 @@ const messages: Partial<Record<ErrorCode, string>> = {
 /** Codes after which no model is loaded any more. */
 const fatalCodes: readonly ErrorCode[] = ['device-lost', 'worker-crashed', 'out-of-memory'];
 
-export function createFakeEngine(options: Partial<FakeEngineOptions> = {}): Engine {
+export function createFakeEngine(options: Partial<FakeEngineOptions> = {}): BenchmarkEngine {
   return new FakeEngine({ ...defaults, ...options });
 }
 
-class FakeEngine implements Engine {
+const VOCABULARY_SIZE = 49_152;
+const CHUNK_TOKENS = 256;
+
+/** What the fake model finds most probable after a token. */
+function fakeNextToken(token: number): number {
+  return (token * 31 + 7) % VOCABULARY_SIZE;
+}
+
+class FakeEngine implements BenchmarkEngine {
   readonly #options: FakeEngineOptions;
+  readonly #clock: FakeClock;
   readonly #stored = new Map<string, StoredModelInfo>();
   #loaded: LoadedModel | null = null;
   #failuresLeft: number;
   #answers = 0;
   #queue: Promise<void> = Promise.resolve();
   #previousTokens = 0;
+  /** Tokens in the KV cache of a measurement. */
+  #depth = 0;
+  #successesLeft: number;
 
   constructor(options: FakeEngineOptions) {
     this.#options = options;
+    this.#clock = options.clock;
     this.#failuresLeft = options.fail === null ? 0 : options.failCount;
+    this.#successesLeft = options.failAfter;
   }
 
   async getAdapter(): Promise<AdapterReport | null> {
@@ -143,9 +180,13 @@ class FakeEngine implements Engine {
     };
   }
 
-  #failIfDue(at: 'load' | 'chat'): void {
+  #failIfDue(at: FakeEngineOptions['failAt']): void {
     const { fail, failAt } = this.#options;
     if (fail === null || failAt !== at || this.#failuresLeft <= 0) return;
+    if (this.#successesLeft > 0) {
+      this.#successesLeft -= 1;
+      return;
+    }
     this.#failuresLeft -= 1;
     if (fatalCodes.includes(fail)) this.#loaded = null;
     const nextStep = nextSteps[fail];
@@ -186,7 +227,7 @@ class FakeEngine implements Engine {
           etaMs: step === 0 ? null : durationMs * (1 - fraction),
         });
         if (phase === 'download' && fraction >= 0.6) this.#failIfDue('load');
-        if (step < steps) await delay(durationMs / steps, signal);
+        if (step < steps) await this.#clock.delay(durationMs / steps, signal);
       }
     }
     this.#failIfDue('load');
@@ -247,12 +288,7 @@ class FakeEngine implements Engine {
   }
 
   async *#answer(request: ChatRequest, signal?: AbortSignal): AsyncGenerator<ChatChunk> {
-    const model = this.#loaded;
-    if (model === null) {
-      throw new TramontaneError('model-not-loaded', 'No model is loaded.', {
-        nextStep: 'Load a model first.',
-      });
-    }
+    const model = this.#requireModel();
     const promptTokens = request.messages.reduce(
       (sum, message) => sum + splitTokens(message.content).length + 4,
       0,
@@ -265,7 +301,7 @@ class FakeEngine implements Engine {
       );
     }
     const { rate, prefillMs } = this.#options;
-    const startedAt = performance.now();
+    const startedAt = this.#clock.now();
     this.#answers += 1;
     const identity = {
       id: `fake-${this.#answers}`,
@@ -284,16 +320,16 @@ class FakeEngine implements Engine {
       request.max_completion_tokens ?? request.max_tokens ?? Number.POSITIVE_INFINITY,
       model.contextLength - promptTokens,
     );
-    await delay(prefillMs, signal);
-    const firstTokenAt = performance.now();
+    await this.#clock.delay(prefillMs, signal);
+    const firstTokenAt = this.#clock.now();
     let done = 0;
     let finish: FinishReason = limit < tokens.length ? 'length' : 'stop';
     for (; done < limit; done += 1) {
       const dueAt = firstTokenAt + (done * 1000) / rate;
-      const waitMs = dueAt - performance.now();
+      const waitMs = dueAt - this.#clock.now();
       if (waitMs > 0) {
         try {
-          await delay(waitMs, signal);
+          await this.#clock.delay(waitMs, signal);
         } catch {
           // An abort after the first token ends the answer; it does not throw.
         }
@@ -314,7 +350,7 @@ class FakeEngine implements Engine {
         ],
       };
     }
-    const now = performance.now();
+    const now = this.#clock.now();
     const cached = Math.min(this.#previousTokens, promptTokens);
     this.#previousTokens = promptTokens + done;
     const usage: Usage = {
@@ -330,6 +366,7 @@ class FakeEngine implements Engine {
       decodeTokens: Math.max(0, done - 1),
       decodeMs: now - firstTokenAt,
       grammarMs: 0,
+      grammarStartMs: 0,
     };
     yield {
       ...identity,
@@ -365,10 +402,91 @@ class FakeEngine implements Engine {
     };
   }
 
-  async score(_request: ScoreRequest): Promise<ScoreResult> {
-    throw new TramontaneError('engine-failed', 'The fake engine has no model to score with.', {
-      nextStep: 'Open the page without ?engine=fake.',
+  async score(request: ScoreRequest): Promise<ScoreResult> {
+    const model = this.#requireModel();
+    const tokens = 'tokens' in request.input ? [...request.input.tokens] : [];
+    const positions = tokens.map((token, i) => {
+      const previous = tokens[i - 1];
+      const top =
+        previous === undefined ? null : [{ token: fakeNextToken(previous), logprob: Math.log(0.9) }];
+      return top && { token, logprob: token === top[0]?.token ? Math.log(0.9) : Math.log(1e-6), top };
     });
+    return { model: model.id, adapter: model.adapter, tokens, positions, perplexity: 1 / 0.9 };
+  }
+
+  async fillContext(tokens: readonly number[], options: CallOptions = {}): Promise<PrefillTiming> {
+    this.#requireModel();
+    this.#depth = 0;
+    return this.timePrefill(tokens, options);
+  }
+
+  async cutContext(length: number): Promise<void> {
+    this.#requireModel();
+    this.#depth = Math.min(this.#depth, length);
+  }
+
+  async timePrefill(tokens: readonly number[], { signal }: CallOptions = {}): Promise<PrefillTiming> {
+    const chunkMs: number[] = [];
+    for (let start = 0; start < tokens.length; start += CHUNK_TOKENS) {
+      const length = Math.min(CHUNK_TOKENS, tokens.length - start);
+      chunkMs.push(await this.#measure(length / this.#options.prefillRate, length, signal));
+    }
+    return { ms: chunkMs.reduce((sum, ms) => sum + ms, 0), chunkMs };
+  }
+
+  async timeDecode(
+    { firstToken, count }: { firstToken: number; count: number },
+    { signal }: CallOptions = {},
+  ): Promise<DecodeTiming> {
+    const stepMs: number[] = [];
+    const tokens: number[] = [];
+    for (let token = firstToken; tokens.length < count; ) {
+      stepMs.push(await this.#measure(1 / this.#options.rate, 1, signal));
+      token = fakeNextToken(token);
+      tokens.push(token);
+    }
+    return { ms: stepMs.reduce((sum, ms) => sum + ms, 0), stepMs, tokens };
+  }
+
+  /** Takes as long as so many tokens would, at the present speed. */
+  async #measure(seconds: number, tokens: number, signal?: AbortSignal): Promise<number> {
+    const model = this.#requireModel();
+    if (this.#depth + tokens > model.contextLength) {
+      throw new TramontaneError('context-exceeded', `${tokens} tokens after ${this.#depth} do not fit.`);
+    }
+    this.#failIfDue('measure');
+    const start = this.#clock.now();
+    await this.#clock.delay((seconds * 1000) / this.#options.speed(start), signal);
+    this.#depth += tokens;
+    return this.#clock.now() - start;
+  }
+
+  async readCounters(): Promise<LibraryCounters> {
+    return { liveObjects: 0, gpuBuffers: 0, gpuAllocations: 0, dispatches: 0 };
+  }
+
+  async describeModel(): Promise<LoadedModelFacts> {
+    const { memory } = this.#requireModel();
+    return {
+      name: 'Scripted model',
+      quantization: 'none',
+      parameterCount: 135_000_000,
+      weightBytes: memory?.weightBytes ?? 0,
+      sourceSha256: null,
+      tensorCacheSha256: '0'.repeat(64),
+      library: { byteLength: 0, sha256: '0'.repeat(64) },
+      runtime: null,
+      webLlm: 'none',
+      stopTokenIds: [2],
+      description: null,
+      deviceLimits: {},
+      deviceFeatures: [],
+    };
+  }
+
+  #requireModel(): LoadedModel {
+    if (this.#loaded !== null) return this.#loaded;
+    throw new TramontaneError('model-not-loaded', 'No model is loaded.', { nextStep: 'Load a model first.' });
   }
 
   async tokenizeChat(conversation: readonly ChatMessage[]): Promise<number[]> {

@@ -1,6 +1,7 @@
 /** Forced decoding: the given tokens go through the model, and it says how probable it found each. */
 import { TramontaneError } from '../base/errors.ts';
 import type { ScorePosition, ScoreRequest, ScoreResult } from './api.ts';
+import { refuse, requireInteger, requireTokenIds } from './request-checks.ts';
 import type { WebLlmAdapter } from './webllm-adapter.ts';
 
 const MAX_TOP = 64;
@@ -54,26 +55,11 @@ function checkInput(
   request: Omit<ScoreRequest, 'input'>,
   { vocabularySize }: WebLlmAdapter,
 ): void {
-  const refuse = (field: string, expected: string, found: unknown): never => {
-    throw new TramontaneError(
-      'request-invalid',
-      `${field} must be ${expected}; got ${JSON.stringify(found)}.`,
-      {
-        nextStep: 'Correct the request.',
-        data: { field },
-      },
-    );
-  };
   if (tokens.length === 0) refuse('tokens', 'at least one token', tokens);
-  const isId = (id: number) => Number.isInteger(id) && id >= 0 && id < vocabularySize;
-  const wrong = [...tokens, ...(request.logitsOf ?? [])].find((id) => !isId(id));
-  if (wrong !== undefined) refuse('tokens', `ids from 0 to ${vocabularySize - 1}`, wrong);
-  if (!Number.isInteger(top) || top < 0 || top > MAX_TOP)
-    refuse('top', `a whole number from 0 to ${MAX_TOP}`, top);
-  const { decodeFrom } = request;
-  if (decodeFrom !== undefined && (!Number.isInteger(decodeFrom) || decodeFrom < 0)) {
-    refuse('decodeFrom', 'a position', decodeFrom);
-  }
+  requireTokenIds('tokens', tokens, vocabularySize);
+  requireTokenIds('logitsOf', request.logitsOf ?? [], vocabularySize);
+  requireInteger('top', top, 0, MAX_TOP);
+  requireInteger('decodeFrom', request.decodeFrom, 0, Number.MAX_SAFE_INTEGER);
 }
 
 function readPosition(

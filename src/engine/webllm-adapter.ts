@@ -1,19 +1,22 @@
 /**
  * The one place that reaches inside WebLLM. Its package is untouched; what its API cannot do is done here, on the
  * loaded pipeline object: stop a long prefill between chunks, see token ids, bound whitespace in JSON grammars, run
- * forced decoding, and tell when the device is lost.
+ * forced decoding, run and time prefill and decode by themselves, and tell when the device is lost.
  *
  * Internals may change with any release, so the version is pinned exactly and every member used is checked for.
  */
 import webLlmPackage from '@mlc-ai/web-llm/package.json' with { type: 'json' };
 import { yieldToEventLoop } from '../base/abort.ts';
 import { TramontaneError } from '../base/errors.ts';
-import type { TokenLogprob } from './api.ts';
+import type { LibraryCounters, TokenLogprob } from './api.ts';
 
 export const SUPPORTED_WEBLLM_VERSION = '0.2.86';
 
 /** Consecutive whitespace characters that a JSON grammar allows: small models would otherwise emit nothing else. */
 const MAX_JSON_WHITESPACE = 2;
+
+/** Options of WebLLM's sampling: no model's defaults shall enter. */
+const GREEDY = { temperature: 0, top_p: 1, frequency_penalty: 0, presence_penalty: 0, repetition_penalty: 1 };
 
 interface TvmTensor {
   shape: number[];
@@ -35,6 +38,8 @@ interface TvmInstance {
   endScope(): void;
   detachFromCurrentScope<T>(object: T): T;
   makeShapeTuple(shape: number[]): unknown;
+  scalar(value: number, dtype: string): unknown;
+  getGlobalFunc(name: string): TvmFunction;
   empty(shape: number[], dtype: string, device: unknown): TvmTensor;
   cpu(): unknown;
   lib: {
@@ -79,7 +84,8 @@ interface Pipeline {
   grammarCompiler: GrammarCompiler | undefined;
   resetChat(keepStats?: boolean): void;
   forwardPrefill(...args: unknown[]): Promise<unknown>;
-  forwardDecodeToken(tokenId: number): Promise<unknown>;
+  forwardDecodeToken(tokenId: number): Promise<TvmTensor>;
+  sampleFromRawLogits(logits: TvmTensor, options: object): Promise<number>;
   embedAndForward(data: unknown, length: number): Promise<unknown>;
   getInputData(): Promise<[(number[] | object)[], number, unknown]>;
 }
@@ -93,18 +99,11 @@ const FUNCTIONS = [
   'resetChat',
   'forwardPrefill',
   'forwardDecodeToken',
+  'sampleFromRawLogits',
   'embedAndForward',
   'getInputData',
 ] as const;
 const NUMBERS = ['fullVocabSize', 'contextWindowSize', 'prefillChunkSize', 'filledKVCacheLength'] as const;
-
-/** Counters of a generated model library; all null for a prebuilt one. */
-export interface LibraryCounters {
-  liveObjects: number | null;
-  gpuBuffers: number | null;
-  gpuAllocations: number | null;
-  dispatches: number | null;
-}
 
 export interface PrefillReport {
   /** Ids of the whole context: what the KV cache held, then the new ones. */
@@ -242,6 +241,67 @@ export class WebLlmAdapter {
       gpuAllocations: read('tramontane_gpu_allocation_total'),
       dispatches: read('tramontane_dispatch_total'),
     };
+  }
+
+  /** Tokens in the KV cache. */
+  get contextTokenCount(): number {
+    return this.#pipeline.filledKVCacheLength;
+  }
+
+  /** Takes tokens off the KV cache's end until `length` are left. What a conversation said is then no longer true. */
+  cutContext(length: number): void {
+    const pipeline = this.#pipeline;
+    const { tvm } = pipeline;
+    const surplus = pipeline.filledKVCacheLength - length;
+    if (surplus < 0) throw new RangeError(`the KV cache cannot be cut to ${length}: it has fewer tokens`);
+    if (surplus === 0) return;
+    tvm.beginScope();
+    try {
+      // Of TVM's runtime: prebuilt libraries have it too.
+      const popTokens = tvm.getGlobalFunc('vm.builtin.kv_state_popn');
+      popTokens(pipeline.kvCache, tvm.scalar(0, 'int64'), tvm.scalar(surplus, 'int32'));
+    } finally {
+      tvm.endScope();
+    }
+    pipeline.filledKVCacheLength = length;
+    this.#contextTokens.length = Math.min(this.#contextTokens.length, length);
+  }
+
+  /**
+   * A chat's prefill without the chat: chunk after chunk, waiting for the GPU and looking at `signal` after each.
+   * @returns for each chunk, when it was done by `now`
+   */
+  async prefill(tokens: readonly number[], signal: AbortSignal | null, now: () => number): Promise<number[]> {
+    const pipeline = this.#pipeline;
+    const times: number[] = [];
+    this.#signal = signal;
+    this.#inPrefill = true;
+    try {
+      for (let start = 0; start < tokens.length; start += pipeline.prefillChunkSize) {
+        const chunk = tokens.slice(start, start + pipeline.prefillChunkSize);
+        pipeline.tvm.beginScope();
+        try {
+          await pipeline.embedAndForward([chunk], chunk.length);
+        } finally {
+          pipeline.tvm.endScope();
+        }
+        times.push(now());
+      }
+      return times;
+    } finally {
+      this.#inPrefill = false;
+      this.#signal = null;
+    }
+  }
+
+  /** A chat's decode step without the chat: the most probable token after `token`, read back from the GPU. */
+  async decodeGreedy(token: number): Promise<number> {
+    const logits = await this.#pipeline.forwardDecodeToken(token);
+    try {
+      return await this.#pipeline.sampleFromRawLogits(logits, GREEDY);
+    } finally {
+      logits.dispose();
+    }
   }
 
   /** Most tokens that one {@link forward} call may get. */

@@ -7,6 +7,7 @@ import { delay } from '../base/abort.ts';
 import { hidePrivateForms, stripPrivateForms } from '../base/control-text.ts';
 import { errorMessage, isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
+import { sha256Hex } from '../base/sha256.ts';
 import type { GpuCaps } from '../modellib/gpu-caps.ts';
 import { encodeSamplingExtras } from '../modellib/kernels/sampling/sampling.plan.ts';
 import type { LibrarySpec } from '../modellib/library-spec.ts';
@@ -25,17 +26,21 @@ import type { StoredFile, WeightStore } from '../storage/weight-store.ts';
 import { readAdapter, requireCaps } from './adapter-report.ts';
 import type {
   AdapterReport,
+  BenchmarkEngine,
   CallOptions,
   ChatChunk,
   ChatCompletion,
   ChatMessage,
   ChatRequest,
-  Engine,
+  DecodeTiming,
   FinishReason,
+  LibraryCounters,
   LoadCallOptions,
   LoadedModel,
+  LoadedModelFacts,
   LoadOptions,
   ModelSource,
+  PrefillTiming,
   Progress,
   ScoreRequest,
   ScoreResult,
@@ -43,27 +48,27 @@ import type {
   TokenLogprob,
   Usage,
 } from './api.ts';
+import { timeDecode, timePrefill } from './benchmark.ts';
 import { checkChatRequest, grammarSchema, hashSeed, stopStrings } from './chat-request.ts';
 import { collectChat } from './collect-chat.ts';
 import { type FetchedModel, fetchModel, LIBRARY_FILE, type ModelDescriptionFiles } from './fetch-model.ts';
 import { plainTemplate } from './import/model-config.ts';
+import { describeLoadedModel, type LoadedParts } from './model-facts.ts';
+import { requireInteger } from './request-checks.ts';
 import { RequestQueue } from './request-queue.ts';
 import { scoreTokens } from './score.ts';
 import { heldBack } from './stop-strings.ts';
 import { listStoredModels, sweepModel } from './stored-models.ts';
 import { checkTokenizer } from './tokenizer-check.ts';
-import {
-  type LibraryCounters,
-  type PrefillReport,
-  WebLlmAdapter,
-  withDeviceCapture,
-} from './webllm-adapter.ts';
+import { type PrefillReport, WebLlmAdapter, withDeviceCapture } from './webllm-adapter.ts';
 import { createWeightCaches } from './weight-cache.ts';
 
 export interface WebLlmEngineOptions {
   store: WeightStore;
   /** Resolves relative model URLs; the page's own address. */
   baseUrl: string;
+  /** The clock that benchmark calls are timed by, in milliseconds. Default: `performance.now`. */
+  now?: () => number;
 }
 
 /** A model as loaded: everything that lives and dies with it. */
@@ -74,6 +79,10 @@ interface Session {
   /** Null for a model that brings no template of ours: WebLLM then renders prompts by its own. */
   chat: ModelFiles['chat'] | null;
   generated: boolean;
+  source: ModelSource;
+  parts: LoadedParts;
+  /** True from `fillContext` on, until the next chat or score: what the KV cache holds is no conversation. */
+  isMeasuring: boolean;
   /** Set once the GPU device is gone. */
   lost: TramontaneError | null;
   /** The first error that the GPU reported outside of any call: what it computed since is not to be trusted. */
@@ -98,9 +107,10 @@ const PREFILL_CHUNK_SOFTWARE = 64;
 /** How long to wait for word of a lost device when a call failed without a reason. */
 const DEVICE_LOSS_MS = 50;
 
-export class WebLlmEngine implements Engine {
+export class WebLlmEngine implements BenchmarkEngine {
   readonly #options: WebLlmEngineOptions;
   readonly #queue = new RequestQueue();
+  readonly #now: () => number;
   #session: Session | null = null;
   /** Why there is no session, where one was lost. */
   #lost: TramontaneError | null = null;
@@ -108,6 +118,7 @@ export class WebLlmEngine implements Engine {
 
   constructor(options: WebLlmEngineOptions) {
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   getAdapter(): Promise<AdapterReport | null> {
@@ -182,28 +193,60 @@ export class WebLlmEngine implements Engine {
   }
 
   async score(request: ScoreRequest, options: CallOptions = {}): Promise<ScoreResult> {
-    const signal = this.#joinSignal(options.signal);
-    const release = await this.#queue.acquire(signal);
-    try {
-      const session = this.#requireSession();
+    return this.#exclusively(options, async (session, signal) => {
       const { adapter, model } = session;
+      session.isMeasuring = false;
       // A text is text: what looks like a private form in it must not become a control token.
       const tokens =
         'tokens' in request.input
           ? [...request.input.tokens]
           : adapter.encode(stripPrivateForms(request.input.text));
-      try {
-        const result = await scoreTokens(adapter, tokens, request, signal);
-        throwGpuError(session);
-        return { model: model.id, adapter: model.adapter, ...result };
-      } catch (error) {
-        throw await this.#explain(session, error, signal);
-      } finally {
-        if (session.lost === null) adapter.resetChat();
-      }
-    } finally {
-      release();
-    }
+      const result = await scoreTokens(adapter, tokens, request, signal);
+      adapter.resetChat();
+      return { model: model.id, adapter: model.adapter, ...result };
+    });
+  }
+
+  async fillContext(tokens: readonly number[], options: CallOptions = {}): Promise<PrefillTiming> {
+    return this.#exclusively(options, (session, signal) => {
+      session.adapter.resetChat();
+      session.isMeasuring = true;
+      return timePrefill(session.adapter, tokens, signal, this.#now);
+    });
+  }
+
+  async cutContext(length: number): Promise<void> {
+    await this.#exclusively({}, async (session) => {
+      const { adapter } = requireMeasuring(session);
+      requireInteger('length', length, 0, adapter.contextTokenCount);
+      if (length === 0) adapter.resetChat();
+      else adapter.cutContext(length);
+    });
+  }
+
+  async timePrefill(tokens: readonly number[], options: CallOptions = {}): Promise<PrefillTiming> {
+    return this.#exclusively(options, (session, signal) =>
+      timePrefill(requireMeasuring(session).adapter, tokens, signal, this.#now),
+    );
+  }
+
+  async timeDecode(
+    request: { firstToken: number; count: number },
+    options: CallOptions = {},
+  ): Promise<DecodeTiming> {
+    return this.#exclusively(options, (session, signal) =>
+      timeDecode(requireMeasuring(session).adapter, request, signal, this.#now),
+    );
+  }
+
+  async readCounters(): Promise<LibraryCounters> {
+    return this.#requireSession().adapter.readCounters();
+  }
+
+  async describeModel(): Promise<LoadedModelFacts> {
+    const { source, parts, adapter } = this.#requireSession();
+    const tensorCache = await this.#readFile(source, [], TENSOR_CACHE_FILE);
+    return describeLoadedModel(parts, tensorCache, adapter.gpuDevice);
   }
 
   async tokenizeChat(messages: readonly ChatMessage[]): Promise<number[]> {
@@ -251,9 +294,28 @@ export class WebLlmEngine implements Engine {
     return signal === undefined ? this.#disposed.signal : AbortSignal.any([signal, this.#disposed.signal]);
   }
 
-  /** For tests and the benchmark: counters of the model library in use. */
-  readCounters(): LibraryCounters {
-    return this.#requireSession().adapter.readCounters();
+  /** Runs `action` on the loaded model when its turn comes. After a failure the KV cache is empty. */
+  async #exclusively<T>(
+    options: CallOptions,
+    action: (session: Session, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const signal = this.#joinSignal(options.signal);
+    const release = await this.#queue.acquire(signal);
+    try {
+      const session = this.#requireSession();
+      try {
+        const result = await action(session, signal);
+        throwGpuError(session);
+        return result;
+      } catch (error) {
+        const explained = await this.#explain(session, error, signal);
+        if (session.lost === null) session.adapter.resetChat();
+        session.isMeasuring = false;
+        throw explained;
+      }
+    } finally {
+      release();
+    }
   }
 
   #requireSession(): Session {
@@ -289,7 +351,7 @@ export class WebLlmEngine implements Engine {
     const overrides: Record<string, unknown> = {};
     if (options.contextLength !== undefined) overrides.context_window_size = options.contextLength;
     if (parsed !== null) overrides.conv_template = plainTemplate(parsed.description.stopTokenIds);
-    const wasm: BlobPart = plan === null ? await readFile(LIBRARY_FILE) : link(plan.spec);
+    const wasm = plan === null ? new Uint8Array(await readFile(LIBRARY_FILE)) : link(plan.spec);
     const libraryUrl = URL.createObjectURL(new Blob([wasm], { type: 'application/wasm' }));
 
     const webllm = await import('@mlc-ai/web-llm');
@@ -387,6 +449,16 @@ export class WebLlmEngine implements Engine {
         adapter,
         chat: parsed?.chat ?? null,
         generated,
+        source,
+        parts: {
+          id: source.id,
+          parsed,
+          config: files.config,
+          weightBytes: totalBytes,
+          library: { byteLength: wasm.byteLength, sha256: await sha256Hex(wasm) },
+          generated,
+        },
+        isMeasuring: false,
         lost: null,
         gpuError: null,
       };
@@ -468,6 +540,8 @@ export class WebLlmEngine implements Engine {
     const { adapter, engine, model } = session;
     checkChatRequest(request, model.vocabularySize, session.generated);
     const schema = request.response_format === undefined ? null : grammarSchema(request.response_format);
+    if (session.isMeasuring) adapter.resetChat();
+    session.isMeasuring = false;
     const messages = this.#renderMessages(session, request);
 
     const stops = stopStrings(request);
@@ -593,6 +667,7 @@ function samplingOptions(
     logprobs: request.logprobs,
     // WebLLM keeps log-probabilities only where alternatives are asked for.
     top_logprobs: request.logprobs === true ? Math.max(1, request.top_logprobs ?? 0) : undefined,
+    ignore_eos: request.ignore_eos,
   };
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
@@ -612,6 +687,14 @@ function throwGpuError({ gpuError }: Session): void {
   if (gpuError === null) return;
   throw new TramontaneError('engine-failed', `The GPU reported an error: ${gpuError.message}`, {
     nextStep: 'Load the model again.',
+  });
+}
+
+/** @throws TramontaneError `request-invalid` where the KV cache holds a conversation, which a measurement would spoil */
+function requireMeasuring(session: Session): Session {
+  if (session.isMeasuring) return session;
+  throw new TramontaneError('request-invalid', 'There is no context to measure in.', {
+    nextStep: 'Call fillContext first; a chat or a score ends the measurement.',
   });
 }
 
@@ -669,6 +752,7 @@ function finalChunk(
       decodeMs: (extra.time_per_output_token_s ?? 0) * decodeTokens * 1000,
       grammarMs:
         ((extra.grammar_init_s ?? 0) + (extra.grammar_per_token_s ?? 0) * usage.completion_tokens) * 1000,
+      grammarStartMs: (extra.grammar_init_s ?? 0) * 1000,
     },
     token_ids: [...outputTokens],
     ...(request.return_token_ids === true && prefill !== null

@@ -5,13 +5,13 @@
  * page's, and may be started by a page of another origin.
  */
 import { TramontaneError } from '../base/errors.ts';
-import type { Engine, ModelManager } from '../engine/api.ts';
+import type { BenchmarkEngine, ModelManager } from '../engine/api.ts';
 import { EngineClient } from './engine-client.ts';
 import { ManagerClient } from './manager-client.ts';
 import managerUrl from './manager-worker.ts?worker&url';
 import engineUrl from './worker.ts?worker&url';
 
-export function createWorkerEngine(): Engine {
+export function createWorkerEngine(): BenchmarkEngine {
   return startWorker(engineUrl, 'The engine', (worker) => new EngineClient(worker));
 }
 

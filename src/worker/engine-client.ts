@@ -2,16 +2,20 @@
 import { TramontaneError } from '../base/errors.ts';
 import type {
   AdapterReport,
+  BenchmarkEngine,
   CallOptions,
   ChatChunk,
   ChatCompletion,
   ChatMessage,
   ChatRequest,
-  Engine,
+  DecodeTiming,
+  LibraryCounters,
   LoadCallOptions,
   LoadedModel,
+  LoadedModelFacts,
   LoadOptions,
   ModelSource,
+  PrefillTiming,
   ScoreRequest,
   ScoreResult,
   StoredModelInfo,
@@ -20,7 +24,7 @@ import { collectChat } from '../engine/collect-chat.ts';
 import { CallClient } from './call-client.ts';
 import type { Endpoint, EngineAnswer, EngineCalls, EngineMessage } from './protocol.ts';
 
-export class EngineClient implements Engine {
+export class EngineClient implements BenchmarkEngine {
   readonly #endpoint: Endpoint<EngineAnswer, EngineMessage>;
   /** A stream is here, too, while it waits for a chunk. */
   readonly #calls: CallClient<EngineCalls>;
@@ -103,6 +107,33 @@ export class EngineClient implements Engine {
 
   listStoredModels(): Promise<StoredModelInfo[]> {
     return this.#calls.call('listStoredModels', null);
+  }
+
+  fillContext(tokens: readonly number[], options: CallOptions = {}): Promise<PrefillTiming> {
+    return this.#calls.call('fillContext', tokens, options);
+  }
+
+  async cutContext(length: number): Promise<void> {
+    await this.#calls.call('cutContext', length);
+  }
+
+  timePrefill(tokens: readonly number[], options: CallOptions = {}): Promise<PrefillTiming> {
+    return this.#calls.call('timePrefill', tokens, options);
+  }
+
+  timeDecode(
+    request: { firstToken: number; count: number },
+    options: CallOptions = {},
+  ): Promise<DecodeTiming> {
+    return this.#calls.call('timeDecode', request, options);
+  }
+
+  readCounters(): Promise<LibraryCounters> {
+    return this.#calls.call('readCounters', null);
+  }
+
+  describeModel(): Promise<LoadedModelFacts> {
+    return this.#calls.call('describeModel', null);
   }
 
   async dispose(): Promise<void> {

@@ -1,7 +1,7 @@
 /** Both sides of the protocol over a MessageChannel: what crosses is structured-cloned, as between page and worker. */
 import { afterEach, expect, test } from 'vitest';
 import { TramontaneError } from '../base/errors.ts';
-import type { Engine, Progress } from '../engine/api.ts';
+import type { BenchmarkEngine, Progress } from '../engine/api.ts';
 import { createFakeEngine, type FakeEngineOptions } from '../engine/fake-engine.ts';
 import { EngineClient } from './engine-client.ts';
 import { serveEngine } from './serve-engine.ts';
@@ -12,7 +12,7 @@ const ports: MessagePort[] = [];
 
 function connect(options: Partial<FakeEngineOptions> = {}): {
   client: EngineClient;
-  engine: Engine;
+  engine: BenchmarkEngine;
   sent: string[];
 } {
   const { port1, port2 } = new MessageChannel();
@@ -65,6 +65,23 @@ test('a stream makes a chunk only when it is pulled', async () => {
   await new Promise((resolve) => setTimeout(resolve, 30));
   expect(sent.filter((kind) => kind === 'pull')).toHaveLength(2);
   await stream.return?.(undefined);
+});
+
+test('what the engine measures comes through, and an abort stops it', async () => {
+  const { client, engine } = connect({ rate: 1000, prefillRate: 10_000 });
+  await client.loadModel(source);
+  expect((await client.fillContext([1, 2, 3])).chunkMs).toHaveLength(1);
+  const first = await client.timeDecode({ firstToken: 3, count: 4 });
+  await client.cutContext(3);
+  expect(first.tokens).toEqual((await engine.timeDecode({ firstToken: 3, count: 4 })).tokens);
+  expect((await client.timePrefill(new Array(300).fill(1))).chunkMs).toHaveLength(2);
+  expect(await client.describeModel()).toEqual(await engine.describeModel());
+  expect(await client.readCounters()).toEqual(await engine.readCounters());
+  const controller = new AbortController();
+  const long = client.timeDecode({ firstToken: 3, count: 5000 }, { signal: controller.signal });
+  const reason = new Error('enough');
+  setTimeout(() => controller.abort(reason), 10);
+  await expect(long).rejects.toBe(reason);
 });
 
 test('a reader that leaves frees the engine for the next one', async () => {

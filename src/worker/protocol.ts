@@ -9,15 +9,19 @@ import type {
   ChatChunk,
   ChatMessage,
   ChatRequest,
+  DecodeTiming,
   GpuMemoryProbe,
   ImportModelOptions,
   ImportPreview,
   ImportSource,
+  LibraryCounters,
   LoadCallOptions,
   LoadedModel,
+  LoadedModelFacts,
   LoadOptions,
   ModelSource,
   PendingModelInfo,
+  PrefillTiming,
   Progress,
   ScoreRequest,
   ScoreResult,
@@ -37,6 +41,12 @@ export interface EngineCalls {
   tokenizeChat: { input: readonly ChatMessage[]; output: number[] };
   deleteModel: { input: string; output: null };
   listStoredModels: { input: null; output: StoredModelInfo[] };
+  fillContext: { input: readonly number[]; output: PrefillTiming };
+  cutContext: { input: number; output: null };
+  timePrefill: { input: readonly number[]; output: PrefillTiming };
+  timeDecode: { input: { firstToken: number; count: number }; output: DecodeTiming };
+  readCounters: { input: null; output: LibraryCounters };
+  describeModel: { input: null; output: LoadedModelFacts };
   dispose: { input: null; output: null };
 }
 

@@ -1,11 +1,11 @@
 /** The worker's side of the protocol: runs what it is asked on an engine. */
 import { unreachable } from '../base/assert.ts';
-import type { ChatChunk, Engine } from '../engine/api.ts';
+import type { BenchmarkEngine, ChatChunk } from '../engine/api.ts';
 import { type Call, type CallContext, CallServer } from './call-server.ts';
 import type { Endpoint, EngineAnswer, EngineCalls, EngineMessage } from './protocol.ts';
 
 /** Serves `engine` to whoever is at the other end. */
-export function serveEngine(engine: Engine, endpoint: Endpoint<EngineMessage, EngineAnswer>): void {
+export function serveEngine(engine: BenchmarkEngine, endpoint: Endpoint<EngineMessage, EngineAnswer>): void {
   const streams = new Map<number, AsyncIterator<ChatChunk>>();
   let announced = engine.getLoadedModel();
 
@@ -60,7 +60,7 @@ export function serveEngine(engine: Engine, endpoint: Endpoint<EngineMessage, En
 }
 
 async function dispatch(
-  engine: Engine,
+  engine: BenchmarkEngine,
   call: Call<EngineCalls>,
   { signal, onProgress }: CallContext,
 ): Promise<EngineCalls[keyof EngineCalls]['output']> {
@@ -81,6 +81,19 @@ async function dispatch(
       return null;
     case 'listStoredModels':
       return engine.listStoredModels();
+    case 'fillContext':
+      return engine.fillContext(call.input, { signal });
+    case 'cutContext':
+      await engine.cutContext(call.input);
+      return null;
+    case 'timePrefill':
+      return engine.timePrefill(call.input, { signal });
+    case 'timeDecode':
+      return engine.timeDecode(call.input, { signal });
+    case 'readCounters':
+      return engine.readCounters();
+    case 'describeModel':
+      return engine.describeModel();
     case 'dispose':
       await engine.dispose();
       return null;

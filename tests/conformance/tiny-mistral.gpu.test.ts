@@ -3,6 +3,7 @@
  * computed from the same file. Prefill lengths at and around the chunk of 64, then decode steps.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sha256Hex } from '../../src/base/sha256.ts';
 import type { LoadOptions } from '../../src/engine/api.ts';
 import { WebLlmEngine } from '../../src/engine/webllm-engine.ts';
 import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
@@ -114,19 +115,90 @@ describe.skipIf(slow).each(families)('tiny-mistral $name', ({ disable }) => {
         seed: i,
       });
     for (let i = 0; i < 7; i++) await chat(i);
-    const before = engine.readCounters();
+    const before = await engine.readCounters();
     for (let i = 0; i < 50; i++) await chat(i);
-    const after = engine.readCounters();
+    const after = await engine.readCounters();
     expect(after.liveObjects).toBe(before.liveObjects);
     expect(after.gpuBuffers).toBe(before.gpuBuffers);
     expect(after.gpuAllocations).toBe(before.gpuAllocations);
     expect(after.dispatches).toBeGreaterThan(before.dispatches ?? Infinity);
   });
 
+  test('cut back to where it was, the KV cache is as it was', async () => {
+    const depth = 70;
+    const firstToken = tokens[depth]!;
+    const decode = async () => (await engine.timeDecode({ firstToken, count: 12 })).tokens;
+    await engine.fillContext(tokens.slice(0, depth));
+    const cold = await decode();
+    await engine.timePrefill(tokens.slice(0, 65));
+    await engine.cutContext(depth);
+    expect(await decode()).toEqual(cold);
+    // Most probable by the prefill kernels too, but for near ties.
+    const { positions } = await engine.score({
+      input: { tokens: [...tokens.slice(0, depth + 1), ...cold] },
+      top: 1,
+    });
+    const scored = positions.slice(-cold.length).map((position) => position?.top[0]?.token);
+    expect(scored.filter((token, i) => token === cold[i]).length).toBeGreaterThanOrEqual(11);
+    await engine.fillContext([]);
+    await engine.timePrefill(tokens.slice(0, depth));
+    expect(await decode()).toEqual(cold);
+  });
+
+  test('what is measured is timed where it runs, and leaves no trace in the next chat', async () => {
+    const request = { messages: [{ role: 'user' as const, content: 'Wind?' }], temperature: 0 };
+    const chat = () => engine.completeChat({ ...request, max_completion_tokens: 4, return_token_ids: true });
+    const before = await chat();
+    const { ms, chunkMs } = await engine.fillContext(tokens.slice(0, 129));
+    expect(chunkMs).toHaveLength(3);
+    expect(chunkMs.every((time) => time > 0)).toBe(true);
+    expect(chunkMs.reduce((sum, time) => sum + time, 0)).toBeCloseTo(ms, 3);
+    const decoded = await engine.timeDecode({ firstToken: 5, count: 3 });
+    expect(decoded.stepMs).toHaveLength(3);
+    const after = await chat();
+    expect(after.prompt_token_ids).toEqual(before.prompt_token_ids);
+    expect(after.token_ids).toEqual(before.token_ids);
+    await expect(engine.timePrefill([1])).rejects.toMatchObject({ code: 'request-invalid' });
+    await engine.fillContext([]);
+    await expect(engine.timePrefill([vocabularySize])).rejects.toMatchObject({ code: 'request-invalid' });
+    await expect(engine.cutContext(1)).rejects.toMatchObject({ code: 'request-invalid' });
+    await expect(engine.fillContext(new Array(2049).fill(1))).rejects.toMatchObject({
+      code: 'context-exceeded',
+    });
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(new Error('enough')), 1);
+    await expect(engine.fillContext(new Array(1000).fill(7), { signal: stop.signal })).rejects.toThrow(
+      'enough',
+    );
+  });
+
+  test('the model in use is described, with hashes that others can compare', async () => {
+    const facts = await engine.describeModel();
+    const tensorCache = await served.readFile('tensor-cache.json');
+    expect(facts).toMatchObject({ name: 'Tiny Mistral', stopTokenIds: [2] });
+    expect(facts.tensorCacheSha256).toBe(await sha256Hex(new Uint8Array(tensorCache)));
+    expect(facts.library.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(facts.deviceLimits.maxBufferSize).toBeGreaterThan(0);
+    expect(facts.deviceFeatures.includes('shader-f16')).toBe(caps.shaderF16);
+  });
+
+  test('an answer that may not end goes on past its end', async () => {
+    const answer = await engine.completeChat({
+      messages: [{ role: 'user', content: 'Wind?' }],
+      temperature: 0,
+      max_completion_tokens: 6,
+      logit_bias: { '2': 100 },
+      ignore_eos: true,
+    });
+    expect(answer.usage.completion_tokens).toBe(6);
+    expect(answer.choices[0]?.finish_reason).toBe('length');
+    expect(answer.choices[0]?.message.content).toBe('');
+  });
+
   test('a decoded token is 7 dispatches a layer, and at most 10 outside the layers', async () => {
     const request = { messages: [{ role: 'user' as const, content: 'Count dispatches.' }], temperature: 0 };
     const count = async (tokenCount: number) => {
-      const before = engine.readCounters().dispatches ?? 0;
+      const before = (await engine.readCounters()).dispatches ?? 0;
       const { usage } = await engine.completeChat({
         ...request,
         max_completion_tokens: tokenCount,
@@ -134,7 +206,7 @@ describe.skipIf(slow).each(families)('tiny-mistral $name', ({ disable }) => {
         frequency_penalty: 0.5,
       });
       expect(usage.completion_tokens).toBe(tokenCount);
-      return (engine.readCounters().dispatches ?? 0) - before;
+      return ((await engine.readCounters()).dispatches ?? 0) - before;
     };
     const perToken = (await count(12)) - (await count(11));
     expect(perToken).toBeLessThanOrEqual(3 * 7 + 10);

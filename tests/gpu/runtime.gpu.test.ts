@@ -334,16 +334,16 @@ describe.skipIf(!inNode)('the KV cache', () => {
     expect([...scored[6]!]).toEqual([...prefilled!]);
   });
 
-  test('kv_truncate forgets the tail', async () => {
+  test('kv_state_popn forgets the last tokens', async () => {
     const { pipeline } = await load();
     startSequence(pipeline);
     await forward(pipeline, 'prefill', ids);
-    callGlobal(pipeline, 'tramontane.kv_truncate', pipeline.kvCache, 3);
+    callGlobal(pipeline, 'vm.builtin.kv_state_popn', pipeline.kvCache, 0, ids.length - 3);
     expect(kvLength(pipeline)).toBe(3);
     const [logits] = await forward(pipeline, 'decode', [99]);
     expect(logits![toyProbeId]).toBeCloseTo(probeOf([10, 20, 30, 99]), 3);
-    expect(() => callGlobal(pipeline, 'tramontane.kv_truncate', pipeline.kvCache, 5)).toThrow(
-      'tramontane: cannot cut the KV cache to 5 tokens; it has 4',
+    expect(() => callGlobal(pipeline, 'vm.builtin.kv_state_popn', pipeline.kvCache, 0, 5)).toThrow(
+      'tramontane: cannot take 5 tokens off the KV cache; it has 4',
     );
   });
 

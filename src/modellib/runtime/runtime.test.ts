@@ -281,10 +281,10 @@ test('nonsense gets an error text, never a trap or a leak', async () => {
     'vm.builtin.kv_state_clear',
     'vm.builtin.kv_state_add_sequence',
     'vm.builtin.kv_state_remove_sequence',
+    'vm.builtin.kv_state_popn',
     'vm.builtin.kv_state_begin_forward',
     'vm.builtin.kv_state_end_forward',
     'vm.builtin.attention_kv_cache_get_sequence_length',
-    'tramontane.kv_truncate',
   ];
   const machine = [
     '_metadata',

@@ -121,17 +121,17 @@ function sequenceLength(_self: ObjectAddress, args: Address, _count: i32, result
   return OK;
 }
 
-/** (kv, Int length): forgets all tokens from position `length` on. */
-function truncate(_self: ObjectAddress, args: Address, _count: i32, _result: Address): i32 {
-  if (!isObject(args, TYPE_KV_STATE)) return needsKvState();
+/** (kv, Int sequence id, Int n): forgets the last n tokens. */
+function popTokens(_self: ObjectAddress, args: Address, _count: i32, _result: Address): i32 {
+  if (checkSequence(args, true) != OK) return -1;
   const kv = objectOf(args);
-  const length = argumentAt(args, 1);
-  if (!isInteger(length)) return fail("kv_truncate needs a length in tokens");
-  const tokens = integerOf(length);
+  const count = argumentAt(args, 2);
+  if (!isInteger(count)) return fail("kv_state_popn needs a number of tokens");
+  const tokens = integerOf(count);
   if (tokens < 0 || tokens > kvPosition(kv)) {
-    return failWithLimit("cannot cut the KV cache to ", tokens, " tokens; it has ", kvPosition(kv));
+    return failWithLimit("cannot take ", tokens, " tokens off the KV cache; it has ", kvPosition(kv));
   }
-  store<i32>(kv, <i32>tokens, KV_POSITION);
+  store<i32>(kv, <i32>(kvPosition(kv) - tokens), KV_POSITION);
   store<i32>(kv, 0, KV_PENDING);
   return OK;
 }
@@ -144,9 +144,9 @@ export function registerKvState(): void {
   defineGlobal("vm.builtin.kv_state_clear", 1, clear);
   defineGlobal("vm.builtin.kv_state_add_sequence", 2, addSequence);
   defineGlobal("vm.builtin.kv_state_remove_sequence", 2, removeSequence);
+  defineGlobal("vm.builtin.kv_state_popn", 3, popTokens);
   defineGlobal("vm.builtin.kv_state_begin_forward", 3, beginForward);
   defineGlobal("vm.builtin.kv_state_end_forward", 1, endForward);
   defineGlobal("vm.builtin.attention_kv_cache_enable_sliding_window_for_seq", 0, enableSlidingWindow);
   defineGlobal("vm.builtin.attention_kv_cache_get_sequence_length", 2, sequenceLength);
-  defineGlobal("tramontane.kv_truncate", 2, truncate);
 }

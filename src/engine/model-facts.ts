@@ -1,0 +1,58 @@
+/** What is running, exactly, as benchmark reports tell it. */
+import { sha256Hex } from '../base/sha256.ts';
+import { runtimeVersion } from '../modellib/runtime/runtime.generated.ts';
+import type { ModelFiles } from '../models/model-files.ts';
+import type { LoadedModelFacts } from './api.ts';
+import { SUPPORTED_WEBLLM_VERSION } from './webllm-adapter.ts';
+
+/** What the engine keeps of a load for its description. */
+export interface LoadedParts {
+  id: string;
+  /** Null for a prebuilt model that was not imported by us. */
+  parsed: ModelFiles | null;
+  /** The content of `mlc-chat-config.json`. */
+  config: unknown;
+  weightBytes: number;
+  library: LoadedModelFacts['library'];
+  /** False for a prebuilt library. */
+  generated: boolean;
+}
+
+/** @param tensorCache the bytes of `tensor-cache.json` */
+export async function describeLoadedModel(
+  { id, parsed, config, weightBytes, library, generated }: LoadedParts,
+  tensorCache: ArrayBuffer,
+  { limits, features }: GPUDevice,
+): Promise<LoadedModelFacts> {
+  return {
+    name: parsed?.origin.name ?? id,
+    quantization: parsed?.origin.quantization ?? readQuantization(config),
+    parameterCount: parsed?.origin.parameterCount ?? null,
+    weightBytes,
+    sourceSha256: parsed?.origin.sha256 ?? null,
+    tensorCacheSha256: await sha256Hex(tensorCache),
+    library,
+    runtime: generated ? runtimeVersion : null,
+    webLlm: SUPPORTED_WEBLLM_VERSION,
+    stopTokenIds: parsed?.description.stopTokenIds ?? [],
+    description: parsed?.description ?? null,
+    deviceLimits: readLimits(limits),
+    deviceFeatures: [...features].sort(),
+  };
+}
+
+/** Of a prebuilt model: what MLC's configuration calls it. */
+function readQuantization(config: unknown): string {
+  const value = (config as { quantization?: unknown } | null)?.quantization;
+  return typeof value === 'string' ? value : 'unknown';
+}
+
+/** A device's limits as a plain object: their getters lie on the prototype. */
+function readLimits(limits: GPUSupportedLimits): Record<string, number> {
+  const entries: [string, number][] = [];
+  for (const name in limits) {
+    const value = limits[name as keyof GPUSupportedLimits];
+    if (typeof value === 'number') entries.push([name, value]);
+  }
+  return Object.fromEntries(entries);
+}

@@ -4,13 +4,19 @@
 usage: tokenizer_goldens.py smollm  SMOLLM2.gguf > tests/fixtures/smollm-ids.json
        tokenizer_goldens.py tekken               > tests/fixtures/tekken-small.json
        tokenizer_goldens.py llama-bpe            > tests/fixtures/llama-bpe-small.json
-       tokenizer_goldens.py tekken-full          > .cache/tekken-full.json      (12 MB: for a check by hand)
+       tokenizer_goldens.py spm                  > tests/fixtures/spm-small.json
+       tokenizer_goldens.py tekken-full          > .cache/tekken-full.json      (whole vocabularies: `npm run test:full`
+       tokenizer_goldens.py spm-full v1          > .cache/spm-v1.json            compares with them where they lie)
+       tokenizer_goldens.py spm-full v3          > .cache/spm-v3.json
 
 smollm:     vocabulary and merges of the GGUF in the pipeline that SmolLM2's makers publish (every digit alone, then
             byte-level BPE with GPT-2's words), run by Hugging Face's `tokenizers`; control tokens in text are text.
             A second, plain implementation in this file must agree on every string.
-tekken:     mistral-common's Tekken v11: its first ranks only, so that the fixture stays small; a prefix of the ranks
-            is a complete Tekken vocabulary. `tekken-full` has all 131,072.
+tekken:     mistral-common, reading a tekken.json with the first ranks only, so that the fixture stays small; a prefix
+            of the ranks is a complete Tekken vocabulary. Versions v3, v7, v11 and v13 of the file must give the same
+            ids. `tekken-full` has all 131,072.
+spm:        sentencepiece, with some of the pieces of mistral-common's tokenizer.model.v3: the first control tokens, all
+            user-defined ones and bytes, the best merges, and every character that those need. `spm-full` has all.
 llama-bpe:  tiktoken with Llama 3's split pattern, as transformers has it, over those ranks and some numbers.
 
 Every U+0001 is removed from the strings first, as the product does. The vocabularies are given as a GGUF file has
@@ -20,13 +26,15 @@ import base64
 import json
 import os
 import sys
+import tempfile
 
 import mistral_common
 import regex
 import tiktoken
 from gguf import GGUFReader
-from mistral_common.tokens.tokenizers.base import TokenizerVersion
 from mistral_common.tokens.tokenizers.tekken import SpecialTokenInfo, Tekkenizer
+from sentencepiece import SentencePieceProcessor
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
@@ -65,9 +73,12 @@ def merges_of(ranks: dict[bytes, int]) -> list[str]:
     return merges
 
 
+def data_file(name: str) -> str:
+    return os.path.join(os.path.dirname(mistral_common.__file__), "data", name)
+
+
 def tekken_vocabulary() -> dict:
-    path = os.path.join(os.path.dirname(mistral_common.__file__), "data", "tekken_240911.json")
-    with open(path, encoding="utf-8") as file:
+    with open(data_file("tekken_240911.json"), encoding="utf-8") as file:
         return json.load(file)
 
 
@@ -91,15 +102,74 @@ def as_gguf(pre: str, controls: list[SpecialTokenInfo], ranks: dict[bytes, int])
     }
 
 
+def tekken_from_file(model: dict) -> Tekkenizer:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "tekken.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(model, file)
+        return Tekkenizer.from_file(path)
+
+
 def tekken(vocabulary_size: int, control_count: int) -> dict:
     model = tekken_vocabulary()
     controls = control_tokens(control_count)
-    reference = Tekkenizer(
-        model["vocab"], controls, model["config"]["pattern"], vocabulary_size, control_count, TokenizerVersion.v11
-    )
+    model["config"] |= {"default_vocab_size": vocabulary_size, "default_num_special_tokens": control_count}
+    ids = None
+    for version in ("v3", "v7", "v11", "v13"):
+        model["config"]["version"] = version
+        model.pop("special_tokens", None)
+        if version in ("v11", "v13"):  # older files have no list
+            model["special_tokens"] = controls
+        reference = tekken_from_file(model)
+        found = [reference.encode(text, bos=False, eos=False) for text in strings()]
+        assert ids is None or found == ids, version
+        ids = found
     ranks = {base64.b64decode(token["token_bytes"]): token["rank"] for token in model["vocab"][: vocabulary_size - control_count]}
-    ids = [reference.encode(text, bos=False, eos=False) for text in strings()]
     return {**as_gguf("tekken", controls, ranks), "ids": ids}
+
+
+def spm_model(version: str) -> ModelProto:
+    names = {"v1": "tokenizer.model.v1", "v3": "mistral_instruct_tokenizer_240323.model.v3"}
+    model = ModelProto()
+    with open(data_file(names[version]), "rb") as file:
+        model.ParseFromString(file.read())
+    return model
+
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+SMALL_SPM_CONTROLS = 20
+SMALL_SPM_MERGED = 3500
+SMALL_SPM_CHARACTERS = 800
+
+
+def cut_spm(model: ModelProto) -> None:
+    """Leaves the pieces for a small vocabulary, in their order; ids are their places."""
+    pieces = list(model.pieces)
+    merged = [piece for piece in pieces if piece.type == NORMAL and len(piece.piece) > 1][:SMALL_SPM_MERGED]
+    characters = [piece for piece in pieces if piece.type == NORMAL and len(piece.piece) == 1]
+    needed = {character for piece in merged for character in piece.piece}
+    needed |= {piece.piece for piece in characters[:SMALL_SPM_CHARACTERS]}
+    kept = {piece.piece for piece in merged} | needed
+    controls = [piece.piece for piece in pieces if piece.type == CONTROL]
+    kept |= set(controls[:SMALL_SPM_CONTROLS])
+    kept |= {piece.piece for piece in pieces if piece.type in (UNKNOWN, USER_DEFINED, BYTE)}
+    del model.pieces[:]
+    model.pieces.extend(piece for piece in pieces if piece.piece in kept)
+    for field in ("control_symbols", "user_defined_symbols"):  # the trainer's lists; the pieces' types say the same
+        model.trainer_spec.ClearField(field)
+    model.trainer_spec.vocab_size = len(model.pieces)
+
+
+def spm_goldens(model: ModelProto) -> dict:
+    reference = SentencePieceProcessor(model_proto=model.SerializeToString())
+    return {
+        "tokens": [piece.piece for piece in model.pieces],
+        "scores": [int(piece.score) if piece.score == int(piece.score) else piece.score for piece in model.pieces],
+        "types": [piece.type for piece in model.pieces],
+        "bos": reference.bos_id(),
+        "eos": reference.eos_id(),
+        "ids": [reference.encode(text) for text in strings()],
+    }
 
 
 def llama_bpe() -> dict:
@@ -179,5 +249,11 @@ if __name__ == "__main__":
             write(tekken(131072, 1000))
         case ["llama-bpe"]:
             write(llama_bpe())
+        case ["spm"]:
+            model = spm_model("v3")
+            cut_spm(model)
+            write(spm_goldens(model))
+        case ["spm-full", version]:
+            write(spm_goldens(spm_model(version)))
         case _:
             sys.exit(__doc__)

@@ -26,6 +26,11 @@ export function stripPrivateForms(input: string): string {
   return input.includes(START) ? input.replaceAll(START, '') : input;
 }
 
+/** True where a private form stands in `text`. */
+export function hasPrivateForm(text: string): boolean {
+  return text.includes(START) && text.search(PRIVATE_FORM) >= 0;
+}
+
 /** Generated text without the private forms of control tokens that the model produced. */
 export function hidePrivateForms(output: string): string {
   return output.includes(START) ? output.replace(PRIVATE_FORM, '') : output;

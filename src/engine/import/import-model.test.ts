@@ -532,7 +532,7 @@ describe('tiny-mistral', () => {
       'output_norm.weight',
     ],
     'another tokenizer': [
-      ({ metadata }) => metadata.set('tokenizer.ggml.model', text('llama')),
+      ({ metadata }) => metadata.set('tokenizer.ggml.model', text('bert')),
       'tokenizer-unsupported',
       'tokenizer.ggml.model',
     ],

@@ -121,8 +121,7 @@ export function createConfig(prepared: PreparedModel, contextLength?: number): o
   return createModelConfig({
     architecture: model.architecture,
     template,
-    controlTokens: tokenizer.controlTokens,
-    stopTokenIds: tokenizer.stopTokenIds,
+    tokenizer,
     contextLength: contextLengthOf(prepared, contextLength),
     ...sampling,
     repetitionPenalty: 1,

@@ -3,6 +3,7 @@
  * additions under `tramontane`. WebLLM's conversation template is left empty, because we render prompts ourselves.
  */
 
+import type { BuiltTokenizer } from '../../formats/tokenizer/build-tokenizer.ts';
 import type { ChatTemplate } from '../../models/chat-template.ts';
 import type { Architecture } from '../../models/model-description.ts';
 import { MODEL_FILES_VERSION, type ModelOrigin, TOKENIZER_FILE } from '../../models/model-files.ts';
@@ -11,8 +12,7 @@ import type { ImportPlan, TensorRecord } from './import-plan.ts';
 export interface ModelConfigFacts {
   architecture: Architecture;
   template: ChatTemplate;
-  controlTokens: readonly { id: number; surface: string }[];
-  stopTokenIds: readonly number[];
+  tokenizer: Omit<BuiltTokenizer, 'tokenizerJson'>;
   contextLength: number;
   temperature: number;
   topP: number;
@@ -22,7 +22,7 @@ export interface ModelConfigFacts {
 
 /** The content of `mlc-chat-config.json`. */
 export function createModelConfig(facts: ModelConfigFacts): object {
-  const { architecture, template, origin } = facts;
+  const { architecture, template, tokenizer, origin } = facts;
   return {
     version: '0.1.0',
     model_type: 'llama',
@@ -48,12 +48,13 @@ export function createModelConfig(facts: ModelConfigFacts): object {
     top_p: facts.topP,
     repetition_penalty: facts.repetitionPenalty,
     tokenizer_files: [TOKENIZER_FILE],
+    // How WebLLM's grammars read the token table.
     tokenizer_info: {
-      token_postproc_method: 'byte_level',
-      prepend_space_in_encode: false,
-      strip_space_in_decode: false,
+      token_postproc_method: tokenizer.family === 'sentencepiece' ? 'byte_fallback' : 'byte_level',
+      prepend_space_in_encode: tokenizer.addsSpacePrefix,
+      strip_space_in_decode: tokenizer.addsSpacePrefix,
     },
-    conv_template: plainTemplate(facts.stopTokenIds),
+    conv_template: plainTemplate(tokenizer.stopTokenIds),
     tramontane: {
       version: MODEL_FILES_VERSION,
       name: origin.name,
@@ -63,8 +64,8 @@ export function createModelConfig(facts: ModelConfigFacts): object {
       ...(template.defaultSystemPrompt === null
         ? {}
         : { default_system_prompt: template.defaultSystemPrompt }),
-      control_tokens: facts.controlTokens.map(({ id, surface }) => ({ id, surface })),
-      stop_token_ids: facts.stopTokenIds,
+      control_tokens: tokenizer.controlTokens.map(({ id, surface }) => ({ id, surface })),
+      stop_token_ids: tokenizer.stopTokenIds,
       source: {
         name: origin.sourceName,
         ...(origin.sha256 === null ? {} : { sha256: origin.sha256 }),

@@ -2,7 +2,9 @@
  * A model as a source has it, in whatever layout: its architecture, and for each tensor what to read and where the bytes
  * go in the store. Matrices and vectors come in the order in which a model computes.
  */
+
 import type { WeightFormat } from '../../base/weight-formats.ts';
+import type { BuiltTokenizer } from '../../formats/tokenizer/build-tokenizer.ts';
 import type { ChatTemplate } from '../../models/chat-template.ts';
 import type { Architecture } from '../../models/model-description.ts';
 import type { ModelOrigin } from '../../models/model-files.ts';
@@ -62,13 +64,7 @@ export interface SourceModel {
 export interface PreparedModel {
   layout: 'gguf' | 'mlc';
   model: SourceModel;
-  tokenizer: {
-    /** Content of tokenizer.json. */
-    tokenizerJson: string;
-    controlTokens: readonly { id: number; surface: string }[];
-    /** Ids that end an answer. */
-    stopTokenIds: readonly number[];
-  };
+  tokenizer: BuiltTokenizer;
   template: ChatTemplate;
   /** What its makers recommend. */
   sampling: { temperature: number; topP: number };

@@ -1,114 +1,63 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { openSmolLm2 } from '../../../tests/tools/smollm2.ts';
 import {
+  floats,
   integer,
   integers,
   readFixture,
+  sentencePieceMetadata,
   string,
   strings,
   type VocabularyFixture,
   vocabularyMetadata,
 } from '../../../tests/tools/tokenizer-fixtures.ts';
-import { loadWebLlmTokenizer, type WebLlmTokenizer } from '../../../tests/tools/webllm-tokenizer.ts';
-import { privateForm, stripPrivateForms } from '../../base/control-text.ts';
+import { loadWebLlmTokenizer } from '../../../tests/tools/webllm-tokenizer.ts';
 import { isTramontaneError } from '../../base/errors.ts';
-import type { GgufValue } from '../gguf/gguf.ts';
+import type { GgufMetadata, GgufValue } from '../gguf/gguf.ts';
 import { parseGguf } from '../gguf/parse-gguf.ts';
 import { buildTokenizerJson } from './build-tokenizer.ts';
 
-const texts = readFixture<string[]>('tokenizer-strings.json');
-
-function expectIds(tokenizer: WebLlmTokenizer, expected: readonly (readonly number[])[]): void {
-  expect(expected.length).toBe(texts.length);
-  const encoded = texts.map((text) => ({ text, ids: [...tokenizer.encode(stripPrivateForms(text))] }));
-  expect(encoded.filter(({ ids }, i) => ids.join() !== expected[i]!.join())).toEqual([]);
-}
-
-/** All 131,072 tokens of Tekken: too large to commit; `tokenizer_goldens.py tekken-full` makes it. */
-const tekkenFull = new URL('../../../.cache/tekken-full.json', import.meta.url);
-
-describe('ids equal the reference, in the tokenizer that WebLLM bundles', () => {
-  test('the strings are many', () => {
-    expect(texts.length).toBeGreaterThanOrEqual(1000);
+test('SmolLM2’s GGUF gives its facts', async () => {
+  const source = await openSmolLm2();
+  const built = buildTokenizerJson((await parseGguf(source)).metadata);
+  await source.close();
+  expect(built).toMatchObject({
+    family: 'byte-level',
+    addsSpacePrefix: false,
+    bosId: 1,
+    eosId: 2,
+    stopTokenIds: [2, 0],
+    vocabularySize: 49152,
   });
-
-  test.each(['tekken-small.json', 'llama-bpe-small.json'])('%s', async (name) => {
-    const fixture = readFixture<VocabularyFixture>(name);
-    const tokenizer = await loadWebLlmTokenizer(
-      buildTokenizerJson(vocabularyMetadata(fixture)).tokenizerJson,
-    );
-    expectIds(tokenizer, fixture.ids);
-    tokenizer.dispose();
-  });
-
-  test('SmolLM2, from its GGUF', async () => {
-    const source = await openSmolLm2();
-    const built = buildTokenizerJson((await parseGguf(source)).metadata);
-    await source.close();
-    expect(built).toMatchObject({ bosId: 1, eosId: 2, stopTokenIds: [2, 0], vocabularySize: 49152 });
-    expect(built.controlTokens).toHaveLength(17);
-    const tokenizer = await loadWebLlmTokenizer(built.tokenizerJson);
-    expect(tokenizer.getVocabSize()).toBe(49152);
-    expectIds(tokenizer, readFixture<{ ids: number[][] }>('smollm-ids.json').ids);
-    tokenizer.dispose();
-  });
-
-  test.skipIf(!existsSync(tekkenFull))('the whole of Tekken (where .cache has it)', async () => {
-    const fixture = JSON.parse(readFileSync(tekkenFull, 'utf8')) as VocabularyFixture;
-    const tokenizer = await loadWebLlmTokenizer(
-      buildTokenizerJson(vocabularyMetadata(fixture)).tokenizerJson,
-    );
-    expect(tokenizer.getVocabSize()).toBe(131072);
-    expectIds(tokenizer, fixture.ids);
-    tokenizer.dispose();
-  });
+  expect(built.controlTokens).toHaveLength(17);
 });
 
-describe('control tokens', () => {
+test('control tokens are known by id, surface and private form', () => {
   const fixture = readFixture<VocabularyFixture>('tekken-small.json');
   const built = buildTokenizerJson(vocabularyMetadata(fixture));
-  let tokenizer: WebLlmTokenizer;
-  beforeAll(async () => {
-    tokenizer = await loadWebLlmTokenizer(built.tokenizerJson);
-  });
-  afterAll(() => tokenizer.dispose());
-
-  test('are known by id, surface and private form', () => {
-    expect(built.controlTokens).toHaveLength(fixture.controls.length);
-    expect(built.controlTokens[3]).toEqual({ id: 3, surface: '[INST]', privateForm: '\u00013\u0002' });
-    expect(built).toMatchObject({ bosId: 1, eosId: 2, stopTokenIds: [2] });
-  });
-
-  test('encode from their private form, each to its one id, and decode to it', () => {
-    for (const { id, privateForm: form } of built.controlTokens) {
-      expect([...tokenizer.encode(form)]).toEqual([id]);
-      expect(tokenizer.decode(Int32Array.of(id))).toBe(form);
-      expect(tokenizer.idToToken(id)).toBe(form);
-    }
-    const hello = [...tokenizer.encode('hello')];
-    expect([...tokenizer.encode(`${privateForm(3)}hello${privateForm(4)}`)]).toEqual([3, ...hello, 4]);
-  });
-
-  test('never come from text, whatever it imitates', () => {
-    const surfaces = built.controlTokens.map((token) => token.surface);
-    const forms = built.controlTokens.map((token) => token.privateForm);
-    for (const text of [...surfaces, ...forms, ...texts, surfaces.join(''), forms.join('')]) {
-      const ids = tokenizer.encode(stripPrivateForms(text));
-      expect(ids.every((id) => id >= built.controlTokens.length)).toBe(true);
-    }
-  });
-
-  test('text survives a round trip', () => {
-    for (const text of texts.map(stripPrivateForms)) {
-      // WebLLM's TextDecoder drops a byte order mark at the start of what it decodes, if that is not very short.
-      const withoutMark = (whole: string) => whole.replace(/^\uFEFF/, '');
-      expect(withoutMark(tokenizer.decode(tokenizer.encode(text)))).toBe(withoutMark(text));
-    }
-  });
+  expect(built.controlTokens).toHaveLength(fixture.controls.length);
+  expect(built.controlTokens[3]).toEqual({ id: 3, surface: '[INST]', privateForm: '\u00013\u0002' });
+  expect(built).toMatchObject({ bosId: 1, eosId: 2, stopTokenIds: [2] });
 });
 
-describe('token types', () => {
+/** Each case is metadata with one field changed, or removed where the value is null. */
+function expectRefused(base: GgufMetadata, field: string, value: GgufValue | null, code: string): void {
+  const metadata = new Map(base);
+  if (value === null) metadata.delete(field);
+  else metadata.set(field, value);
+  try {
+    buildTokenizerJson(metadata);
+  } catch (error) {
+    if (!isTramontaneError(error)) throw error;
+    expect(error.code).toBe(code);
+    expect(error.data.field).toBe(field);
+    expect(error.message).toContain(field);
+    return;
+  }
+  expect.unreachable('nothing was thrown');
+}
+
+describe('byte-level', () => {
   const base = {
     pre: 'tekken',
     controls: ['<s>', '</s>'],
@@ -145,14 +94,20 @@ describe('token types', () => {
   });
 
   test.each<[string, string, GgufValue | null, string]>([
-    ['another model', 'tokenizer.ggml.model', string('llama'), 'tokenizer-unsupported'],
+    ['another model', 'tokenizer.ggml.model', string('bert'), 'tokenizer-unsupported'],
+    ['a property of Map', 'tokenizer.ggml.model', string('size'), 'tokenizer-unsupported'],
     ['another pre-tokenizer', 'tokenizer.ggml.pre', string('qwen2'), 'tokenizer-unsupported'],
     ['a property of Object', 'tokenizer.ggml.pre', string('constructor'), 'tokenizer-unsupported'],
     ['no pre-tokenizer', 'tokenizer.ggml.pre', null, 'tokenizer-unsupported'],
     ['no model', 'tokenizer.ggml.model', null, 'tokenizer-invalid'],
     ['a model of another type', 'tokenizer.ggml.model', integer(1), 'tokenizer-invalid'],
     ['no tokens', 'tokenizer.ggml.tokens', null, 'tokenizer-invalid'],
-    ['an empty vocabulary', 'tokenizer.ggml.tokens', strings([]), 'tokenizer-invalid'],
+    [
+      'an empty token',
+      'tokenizer.ggml.tokens',
+      strings(['<s>', '</s>', '', 'b', 'ab', '<', '>', 'x', '<x', '<x>', '_', '7']),
+      'tokenizer-invalid',
+    ],
     ['tokens of another type', 'tokenizer.ggml.tokens', integers([1]), 'tokenizer-invalid'],
     [
       'a token twice',
@@ -178,18 +133,118 @@ describe('token types', () => {
     ['a start token that is not there', 'tokenizer.ggml.bos_token_id', integer(-1), 'tokenizer-invalid'],
     ['a start token in words', 'tokenizer.ggml.bos_token_id', string('1'), 'tokenizer-invalid'],
   ])('%s is refused, naming the field', (_, field, value, code) => {
+    expectRefused(vocabularyMetadata(base), field, value, code);
+  });
+
+  test('an empty vocabulary is refused', () => {
     const metadata = new Map(vocabularyMetadata(base));
-    if (value === null) metadata.delete(field);
-    else metadata.set(field, value);
-    try {
-      buildTokenizerJson(metadata);
-    } catch (error) {
-      if (!isTramontaneError(error)) throw error;
-      expect(error.code).toBe(code);
-      expect(error.data.field).toBe(field);
-      expect(error.message).toContain(field);
-      return;
+    metadata.set('tokenizer.ggml.token_type', integers([]));
+    expectRefused(metadata, 'tokenizer.ggml.tokens', strings([]), 'tokenizer-invalid');
+  });
+});
+
+describe('SentencePiece', () => {
+  const bytes = Array.from(
+    { length: 256 },
+    (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+  );
+  const pieces: [piece: string, score: number, type: number][] = [
+    ['<unk>', 0, 2],
+    ['<s>', 0, 3],
+    ['</s>', 0, 3],
+    ...bytes.map((piece): [string, number, number] => [piece, 0, 6]),
+    ['▁', -10, 1],
+    ['a', -11, 1],
+    ['b', -12, 1],
+    ['c', -13, 1],
+    ['ab', -2, 1],
+    ['bc', -1, 1],
+    ['▁a', -3, 1],
+    ['[R]', 0, 4],
+    ['bb', -20, 5],
+  ];
+  const base = sentencePieceMetadata({
+    tokens: pieces.map(([piece]) => piece),
+    scores: pieces.map(([, score]) => score),
+    types: pieces.map(([, , type]) => type),
+    bos: 1,
+    eos: 2,
+  });
+  const id = (piece: string) => pieces.findIndex(([found]) => found === piece);
+  const idsOf = (...names: string[]) => names.map(id);
+  const encoder = async (change: [string, GgufValue][] = []) => {
+    const built = buildTokenizerJson(new Map([...base, ...change]));
+    const tokenizer = await loadWebLlmTokenizer(built.tokenizerJson);
+    return { built, tokenizer, encode: (text: string) => [...tokenizer.encode(text)] };
+  };
+
+  test('joins the best pieces first, and spells in bytes what has none', async () => {
+    const { built, tokenizer, encode } = await encoder();
+    expect(built).toMatchObject({ family: 'sentencepiece', addsSpacePrefix: true, bosId: 1, eosId: 2 });
+    expect(built.controlTokens.map(({ surface }) => surface)).toEqual(['<unk>', '<s>', '</s>', 'bb']);
+    expect(encode('abc')).toEqual(idsOf('▁a', 'bc'));
+    expect(encode('ab a')).toEqual(idsOf('▁', 'ab', '▁a'));
+    expect(encode('é')).toEqual(idsOf('▁', '<0xC3>', '<0xA9>'));
+    expect(encode('<0xC3>')).not.toContain(id('<0xC3>'));
+    expect(encode('bb')).toEqual(idsOf('▁', 'b', 'b'));
+    tokenizer.dispose();
+  });
+
+  test('a space is put before text, not before user-defined tokens within it', async () => {
+    const { tokenizer, encode } = await encoder();
+    expect(encode('[R]')).toEqual(idsOf('▁', '[R]'));
+    expect(encode('a[R]a')).toEqual(idsOf('▁a', '[R]', 'a'));
+    expect(encode('a\na')).toEqual(idsOf('▁a', '<0x0A>', 'a'));
+    expect(encode('\u00011\u0002[R]a\u00012\u0002a')).toEqual(idsOf('<s>', '▁', '[R]', 'a', '</s>', '▁a'));
+    expect(tokenizer.decode(Int32Array.from(idsOf('▁a', '[R]', '▁a')))).toBe('a[R] a');
+    tokenizer.dispose();
+  });
+
+  test('without a prefix, text is encoded as what follows a space is with one', async () => {
+    const withPrefix = await encoder();
+    const { built, tokenizer, encode } = await encoder([
+      ['tokenizer.ggml.add_space_prefix', { type: 'bool', value: false }],
+    ]);
+    expect(built.addsSpacePrefix).toBe(false);
+    for (const text of ['abc', 'a[R]a', ' a', 'é']) {
+      expect(encode(` ${text}`)).toEqual(withPrefix.encode(text));
+      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
     }
-    expect.unreachable('nothing was thrown');
+    expect(encode('a')).toEqual(idsOf('a'));
+    tokenizer.dispose();
+    withPrefix.tokenizer.dispose();
+  });
+
+  const replaced = (at: string, piece: string) =>
+    strings(pieces.map(([found]) => (found === at ? piece : found)));
+  test.each<[string, string, GgufValue | null, string]>([
+    ['no scores', 'tokenizer.ggml.scores', null, 'tokenizer-invalid'],
+    ['too few scores', 'tokenizer.ggml.scores', floats([1]), 'tokenizer-invalid'],
+    [
+      'scores that are no numbers',
+      'tokenizer.ggml.scores',
+      floats(pieces.map(() => Number.NaN)),
+      'tokenizer-invalid',
+    ],
+    ['scores in words', 'tokenizer.ggml.scores', strings(pieces.map(() => '1')), 'tokenizer-invalid'],
+    ['a byte that is none', 'tokenizer.ggml.tokens', replaced('<0x41>', '<0x4>'), 'tokenizer-invalid'],
+    ['a piece of unknown characters', 'tokenizer.ggml.tokens', replaced('ab', 'az'), 'tokenizer-invalid'],
+    ['no pieces', 'tokenizer.ggml.tokens', null, 'tokenizer-invalid'],
+    [
+      'merged spaces',
+      'tokenizer.ggml.remove_extra_whitespaces',
+      { type: 'bool', value: true },
+      'tokenizer-unsupported',
+    ],
+    ['a prefix in words', 'tokenizer.ggml.add_space_prefix', string('yes'), 'tokenizer-invalid'],
+    ['no end token', 'tokenizer.ggml.eos_token_id', null, 'tokenizer-invalid'],
+  ])('%s is refused, naming the field', (_, field, value, code) => {
+    expectRefused(base, field, value, code);
+  });
+
+  test('a vocabulary without byte pieces is refused', () => {
+    const types = integers(pieces.map(([, , type]) => (type === 6 ? 1 : type)));
+    const metadata = new Map(base).set('tokenizer.ggml.token_type', types);
+    expect(() => buildTokenizerJson(metadata)).toThrow(/0 of 256 byte pieces/);
   });
 });

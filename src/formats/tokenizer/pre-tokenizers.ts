@@ -25,6 +25,17 @@ const splitBy = (pattern: string) => ({
   ],
 });
 
+/** `config.pattern` of tekken.json: words end where lower case turns into upper case. */
+export const TEKKEN_PATTERN = [
+  '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+',
+  '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*',
+  '\\p{N}',
+  ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*',
+  '\\s*[\\r\\n]+',
+  '\\s+(?!\\S)',
+  '\\s+',
+].join('|');
+
 export const PRE_TOKENIZERS = {
   /** SmolLM and SmolLM2: every digit by itself, then GPT-2's words. */
   smollm: {
@@ -34,21 +45,8 @@ export const PRE_TOKENIZERS = {
     },
     ignoreMerges: false,
   },
-  /** Mistral's Tekken (`config.pattern` of tekken.json): words end where lower case turns into upper case. */
-  tekken: {
-    json: splitBy(
-      [
-        '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+',
-        '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*',
-        '\\p{N}',
-        ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*',
-        '\\s*[\\r\\n]+',
-        '\\s+(?!\\S)',
-        '\\s+',
-      ].join('|'),
-    ),
-    ignoreMerges: true,
-  },
+  /** Mistral's Tekken. */
+  tekken: { json: splitBy(TEKKEN_PATTERN), ignoreMerges: true },
   /** Llama 3: digits in groups of at most three. */
   'llama-bpe': {
     json: splitBy(

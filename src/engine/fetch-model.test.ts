@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { createTestClock } from '../../tests/tools/test-clock.ts';
 import { MemoryWeightStore } from '../storage/weight-store.ts';
 import type { Progress } from './api.ts';
 import { fetchModel } from './fetch-model.ts';
@@ -105,7 +106,7 @@ test('a connection that breaks, and bytes that are wrong once, are tried again',
   const progress: Progress[] = [];
   await fetchModel(
     { id: 'm', url },
-    { store, baseUrl: url, firstRetryMs: 1, onProgress: (p) => progress.push(p) },
+    { store, baseUrl: url, clock: createTestClock(), onProgress: (p) => progress.push(p) },
   );
   expect(progress.at(-1)).toMatchObject({ bytes: shards.reduce((sum, shard) => sum + shard.length, 0) });
   expect(broken.size).toBe(0);
@@ -136,7 +137,9 @@ test.each<[string, RequestListener]>([
   const url = await serve(modelFiles(changed), (request, response) => {
     if (request.url === '/params_shard_2.bin') answer(request, response as never);
   });
-  await expect(fetchModel({ id: 'm', url }, { store, baseUrl: url, firstRetryMs: 1 })).rejects.toMatchObject({
+  await expect(
+    fetchModel({ id: 'm', url }, { store, baseUrl: url, clock: createTestClock() }),
+  ).rejects.toMatchObject({
     code,
     nextStep: expect.any(String),
   });

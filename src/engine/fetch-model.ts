@@ -1,29 +1,30 @@
 /**
  * Brings a model's files into the weight store: compares what is stored with what the model's folder lists, downloads
- * what differs, checks length and SHA-256 of each shard before it is stored. Without a network a model that is stored
- * whole is used as it is.
+ * what differs, and makes the model whole. Without a network, or without a folder, a model that is stored whole is used
+ * as it is.
  *
- * A shard is stored under its name and hash. So an interrupted download goes on where it ended, and a new build of a
- * model does not touch the files of the old one before it is there whole.
+ * A shard is stored under its name and hash, and what has come of one is journalled. So an interrupted download goes on
+ * at the byte, and a new build of a model does not touch the files of the old one before it is there whole.
  */
-import { delay } from '../base/abort.ts';
-import { errorMessage, isAbortError, isTramontaneError, TramontaneError } from '../base/errors.ts';
+import { isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
 import { sha256Hex } from '../base/sha256.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../models/model-files.ts';
 import { withModelLock } from '../storage/model-lock.ts';
-import { estimateStorage } from '../storage/quota.ts';
+import { requestPersistence, requireRoom } from '../storage/quota.ts';
 import {
   lastSegment,
   type NewModel,
   type PendingModel,
   type StoredFile,
   type StoredModel,
-  storedName,
   sumBytes,
   type WeightStore,
 } from '../storage/weight-store.ts';
 import type { ModelSource, Progress } from './api.ts';
+import { downloadShard, type ShardDownloadOptions } from './download/shard-download.ts';
+import { fetchSmallFiles } from './download/small-files.ts';
+import { listShards, parseJson } from './shard-list.ts';
 import { readModelFacts } from './stored-models.ts';
 
 /** Name under which a prebuilt model library lies beside the weights. */
@@ -43,25 +44,30 @@ export interface ModelDescriptionFiles {
   tokenizer: string;
 }
 
-export interface FetchModelOptions {
+export interface FetchModelOptions
+  extends Pick<ShardDownloadOptions, 'signal' | 'clock' | 'stallMs' | 'pieceBytes'> {
   store: WeightStore;
   /** Resolves relative URLs. */
   baseUrl: string;
-  signal?: AbortSignal;
-  onProgress?: (progress: Progress) => void;
+  /** Phase `download`; bytes of the model's shards that are here. */
+  onProgress?: ((progress: Progress) => void) | undefined;
   /** Called before any shard is looked at or downloaded; what it throws ends the call. */
   check?: (description: ModelDescriptionFiles) => void;
-  /** Wait before the second attempt at a shard; doubled for each one after it. Default 500. */
-  firstRetryMs?: number;
+  /** False: `model-busy` where another tab is storing this model, instead of waiting for it. */
+  wait?: boolean;
 }
 
-const ATTEMPTS = 4;
-const FIRST_RETRY_MS = 500;
-const PARALLEL_DOWNLOADS = 3;
+const PARALLEL_DOWNLOADS = 4;
+/** Bounds the shards that are in memory at once. */
+const WINDOW_BYTES = 256 << 20;
+/** How often a tab that waits for another looks how far that one is. */
+const WATCH_MS = 1000;
+/** Where a model is stored, its folder may take as long as this to answer before it counts as out of reach. */
+const PATIENCE_MS = 10_000;
 
 /**
  * @throws TramontaneError `download-failed`, `shard-missing`, `shard-truncated`, `shard-altered`, `config-invalid`,
- * `storage-quota`, `storage-failed`. What was stored before stays.
+ * `storage-quota`, `storage-failed`, `model-busy`, `model-unknown`; `signal.reason`. What was stored before stays.
  */
 export async function fetchModel(source: ModelSource, options: FetchModelOptions): Promise<FetchedModel> {
   const { store, signal } = options;
@@ -71,46 +77,134 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
   const tensorCache = await parseJson(description.files, TENSOR_CACHE_FILE);
   const tokenizer = (await description.files.get(TOKENIZER_FILE)?.text()) ?? '';
   options.check?.({ config, tensorCache, tokenizer });
-  const listed = listShards(tensorCache);
-  const done = (shards: readonly StoredFile[]) => ({ config, tensorCache, shards });
-
+  const shards = listShards(tensorCache);
   if (folder === null || description.offline) {
-    const missing = await findMissing(store, source.id, listed);
-    if (missing.length === 0) return done(listed);
-    throw new TramontaneError(
-      'shard-missing',
-      `${missing.length} of ${listed.length} weight files are not stored here.`,
-      {
-        nextStep:
-          folder === null
-            ? 'Import the model again; what is stored is kept.'
-            : 'Connect to the network and load the model again; what is stored is kept.',
-        data: { missing: missing.map((shard) => shard.name) },
-      },
-    );
-  }
-  const model: NewModel = {
-    id: source.id,
-    source: { kind: 'site', name: lastSegment(folder.href), url: folder.href },
-    identity: null,
-    facts: readModelFacts(config, source),
-    files: listed,
-  };
-  const isCurrent = async () =>
-    (await isSameModel(await store.readModel(source.id), model, description.files)) &&
-    (await findMissing(store, source.id, listed)).length === 0;
-  if (!(await isCurrent())) {
-    // Where another tab is storing this model, it is whole when the lock is ours.
-    await withModelLock(source.id, { wait: true, ...(signal && { signal }) }, async () => {
-      if (!(await isCurrent())) await storeModel(model, folder, description.files, options);
-    });
+    await requireStored(store, source.id, shards, folder !== null);
+  } else {
+    const model: NewModel = {
+      id: source.id,
+      source: { kind: 'site', name: lastSegment(folder.href), url: folder.href },
+      identity: null,
+      facts: readModelFacts(config, source),
+      files: shards,
+    };
+    await ensureStored(model, folder, description.files, options);
   }
   signal?.throwIfAborted();
-  return done(listed);
+  return { config, tensorCache, shards };
 }
 
 function folderUrl(url: string, baseUrl: string): URL {
   return new URL(url.endsWith('/') ? url : `${url}/`, baseUrl);
+}
+
+interface Description {
+  files: ReadonlyMap<string, Blob>;
+  /** True if the files come from the store because the model's folder could not be reached. */
+  offline: boolean;
+}
+
+/** The small files: from the folder, which may have changed; from the store where it cannot be reached. */
+async function readDescription(
+  source: ModelSource,
+  folder: URL | null,
+  options: FetchModelOptions,
+): Promise<Description> {
+  const { store, baseUrl, clock, signal } = options;
+  const isStored = (await store.readModel(source.id)) !== null;
+  const names = [CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE];
+  const urls = new Map(names.map((name) => [name, new URL(name, folder ?? baseUrl).href]));
+  if (source.modelLibUrl !== undefined) urls.set(LIBRARY_FILE, new URL(source.modelLibUrl, baseUrl).href);
+  if (folder === null) {
+    const files = isStored ? await readSmallFiles(store, source.id, urls.keys()) : null;
+    if (files !== null) return { files, offline: true };
+    throw new TramontaneError('model-unknown', `${source.id} is not stored here.`, {
+      nextStep: 'Import the model again.',
+      data: { model: source.id },
+    });
+  }
+  try {
+    const patience = isStored ? { attempts: 1, stallMs: options.stallMs ?? PATIENCE_MS } : {};
+    const files = await fetchSmallFiles(urls, { clock, signal, stallMs: options.stallMs, ...patience });
+    return { files, offline: false };
+  } catch (error) {
+    if (!isStored || !isTramontaneError(error)) throw error;
+    const files = await readSmallFiles(store, source.id, urls.keys());
+    if (files === null) throw error;
+    return { files, offline: true };
+  }
+}
+
+/** @returns null where one is not there. */
+async function readSmallFiles(
+  store: WeightStore,
+  modelId: string,
+  names: Iterable<string>,
+): Promise<ReadonlyMap<string, Blob> | null> {
+  const files = new Map<string, Blob>();
+  for (const name of names) {
+    const blob = await store.readFile(modelId, name);
+    if (blob === null) return null;
+    files.set(name, blob);
+  }
+  return files;
+}
+
+async function requireStored(
+  store: WeightStore,
+  modelId: string,
+  shards: readonly StoredFile[],
+  hasFolder: boolean,
+): Promise<void> {
+  const missing = await findMissing(store, modelId, shards);
+  if (missing.length === 0) return;
+  throw new TramontaneError(
+    'shard-missing',
+    `${missing.length} of ${shards.length} weight files are not stored here.`,
+    {
+      nextStep: hasFolder
+        ? 'Connect to the network and load the model again; what is stored is kept.'
+        : 'Import the model again; what is stored is kept.',
+      data: { missing: missing.map((shard) => shard.name) },
+    },
+  );
+}
+
+/** Shards that are not stored, or not in their full length. */
+async function findMissing(
+  store: WeightStore,
+  modelId: string,
+  shards: readonly StoredFile[],
+): Promise<StoredFile[]> {
+  const missing: StoredFile[] = [];
+  for (const shard of shards) {
+    const blob = await store.readFile(modelId, shard.storedName);
+    if (blob?.size !== shard.byteLength) missing.push(shard);
+  }
+  return missing;
+}
+
+/** Makes a model whole, unless it is. Where another tab is doing so, it is whole when the lock is ours. */
+async function ensureStored(
+  model: NewModel,
+  folder: URL,
+  smallFiles: ReadonlyMap<string, Blob>,
+  options: FetchModelOptions,
+): Promise<void> {
+  const { store, signal, wait = true } = options;
+  const isStored = async () =>
+    (await isSameModel(await store.readModel(model.id), model, smallFiles)) &&
+    (await findMissing(store, model.id, model.files)).length === 0;
+  if (await isStored()) return;
+  const stopWatching = wait ? watchOther(model.id, options) : () => {};
+  try {
+    await withModelLock(model.id, { wait, ...(signal && { signal }) }, async () => {
+      stopWatching();
+      if (!(await isStored())) await storeModel(model, folder, smallFiles, options);
+    });
+  } finally {
+    stopWatching();
+  }
 }
 
 /** True if the manifest says all that the new one would. */
@@ -130,20 +224,24 @@ async function isSameModel(
   return true;
 }
 
-async function findMissing(
-  store: WeightStore,
-  modelId: string,
-  shards: readonly StoredFile[],
-): Promise<StoredFile[]> {
-  const missing: StoredFile[] = [];
-  for (const shard of shards) {
-    const blob = await store.readFile(modelId, shard.storedName);
-    if (blob?.size !== shard.byteLength) missing.push(shard);
-  }
-  return missing;
+/** Reports how far another tab is, until the returned function is called. */
+function watchOther(modelId: string, { store, onProgress }: FetchModelOptions): () => void {
+  let meter: ProgressMeter | null = null;
+  let done = 0;
+  const look = async () => {
+    const pending = await store.readPending(modelId);
+    if (pending === null) return;
+    const bytes = Math.min(pending.totalBytes, pending.doneBytes + (await store.countJournalled(modelId)));
+    meter ??= new ProgressMeter(pending.totalBytes, bytes);
+    onProgress?.({ phase: 'download', ...meter.add(done === 0 ? 0 : bytes - done) });
+    done = bytes;
+  };
+  // What cannot be read now will fail, in words, when this tab's turn has come.
+  const timer = setInterval(() => void look().catch(() => clearInterval(timer)), WATCH_MS);
+  return () => clearInterval(timer);
 }
 
-/** Downloads what is missing and makes the model whole. The caller is its only writer. */
+/** Downloads what is missing and writes the manifest. The caller is the model's only writer. */
 async function storeModel(
   model: NewModel,
   folder: URL,
@@ -152,295 +250,80 @@ async function storeModel(
 ): Promise<void> {
   const { store } = options;
   const { id, source, identity } = model;
-  const missing = new Set(await findMissing(store, id, model.files));
+  const missing = await findMissing(store, id, model.files);
+  const before = await store.readPending(id);
   // The checksums of shards whose source gives none were computed when they were stored.
-  const known = new Map(
-    [...((await store.readModel(id))?.files ?? []), ...((await store.readPending(id))?.shards ?? [])].map(
-      (file) => [file.storedName, file],
-    ),
-  );
-  const shards = new Map(
-    model.files
-      .filter((file) => !missing.has(file))
-      .map((file) => [file.storedName, known.get(file.storedName) ?? file]),
-  );
-  const totalBytes = sumBytes(model.files);
-  const startedAt = Date.now();
-  const pending = (): PendingModel => ({
-    version: 1,
-    id,
-    name: model.facts?.name ?? id,
-    source,
-    identity,
-    shards: [...shards.values()],
-    doneBytes: sumBytes([...shards.values()]),
-    totalBytes,
-    startedAt,
-    updatedAt: Date.now(),
-  });
-  if (missing.size > 0) {
-    await requireRoom([...missing]);
-    await store.writePending(pending());
-    await downloadShards(folder, [...missing], totalBytes, options, async (shard, bytes) => {
+  const known = [...((await store.readModel(id))?.files ?? []), ...(before?.shards ?? [])];
+  const stored = new Map<string, StoredFile>();
+  for (const file of model.files) {
+    if (missing.includes(file)) continue;
+    stored.set(file.storedName, known.find(({ storedName }) => storedName === file.storedName) ?? file);
+  }
+  if (missing.length > 0) {
+    await requestPersistence();
+    await requireRoom(sumBytes(missing) - (await store.countJournalled(id)));
+    const describe = (): PendingModel => ({
+      version: 1,
+      id,
+      name: model.facts?.name ?? id,
+      source,
+      identity,
+      shards: [...stored.values()],
+      doneBytes: sumBytes([...stored.values()]),
+      totalBytes: sumBytes(model.files),
+      startedAt: before?.startedAt ?? Date.now(),
+      updatedAt: Date.now(),
+    });
+    await store.writePending(describe());
+    // One after the other, so that no pending state overtakes a later one.
+    let writing = Promise.resolve();
+    await downloadShards(model, folder, missing, options, async (shard, bytes) => {
       const sha256 = shard.sha256 ?? (await sha256Hex(bytes));
-      shards.set(shard.storedName, { ...shard, sha256 });
-      await store.writePending(pending(), new Map([[shard.storedName, new Blob([bytes])]]));
+      writing = writing.then(async () => {
+        stored.set(shard.storedName, { ...shard, sha256 });
+        await store.writePending(describe(), new Map([[shard.storedName, new Blob([bytes])]]));
+      });
+      await writing;
     });
   }
-  const files = model.files.map((file) => shards.get(file.storedName) ?? file);
+  const files = model.files.map((file) => stored.get(file.storedName) ?? file);
   await store.writeModel({ ...model, files }, smallFiles);
 }
 
-interface Description {
-  files: ReadonlyMap<string, Blob>;
-  /** True if the files come from the store because the model's folder could not be reached. */
-  offline: boolean;
-}
-
-/** The small files: from the folder, which may have changed; from the store where it cannot be reached. */
-async function readDescription(
-  source: ModelSource,
-  folder: URL | null,
-  options: FetchModelOptions,
-): Promise<Description> {
-  const stored = await options.store.readModel(source.id);
-  const names = [CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE];
-  const urls = names.map((name) => [name, new URL(name, folder ?? options.baseUrl)] as const);
-  if (source.modelLibUrl !== undefined) {
-    names.push(LIBRARY_FILE);
-    urls.push([LIBRARY_FILE, new URL(source.modelLibUrl, options.baseUrl)]);
-  }
-  if (folder === null) {
-    const files = stored === null ? null : await readSmallFiles(options.store, source.id, names);
-    if (files !== null) return { files, offline: true };
-    throw new TramontaneError('model-unknown', `${source.id} is not stored here.`, {
-      nextStep: 'Import the model again.',
-      data: { model: source.id },
-    });
-  }
-  try {
-    const files = await Promise.all(
-      urls.map(async ([name, url]): Promise<[string, Blob]> => {
-        const response = await fetchFile(url, options.signal, { cache: 'no-cache' });
-        return [name, await readNetwork(url, options.signal, () => response.blob())];
-      }),
-    );
-    return { files: new Map(files), offline: false };
-  } catch (error) {
-    if (stored === null || !isTramontaneError(error)) throw error;
-    const files = await readSmallFiles(options.store, source.id, names);
-    if (files === null) throw error;
-    return { files, offline: true };
-  }
-}
-
-/** @returns null where one is not there. */
-async function readSmallFiles(
-  store: WeightStore,
-  modelId: string,
-  names: readonly string[],
-): Promise<ReadonlyMap<string, Blob> | null> {
-  const files = new Map<string, Blob>();
-  for (const name of names) {
-    const blob = await store.readFile(modelId, name);
-    if (blob === null) return null;
-    files.set(name, blob);
-  }
-  return files;
-}
-
 async function downloadShards(
+  { id, files }: NewModel,
   folder: URL,
   missing: readonly StoredFile[],
-  total: number,
-  options: FetchModelOptions,
+  { store, signal, onProgress, clock, stallMs, pieceBytes }: FetchModelOptions,
   onShard: (shard: StoredFile, bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
 ): Promise<void> {
-  const meter = new ProgressMeter(total, total - sumBytes(missing));
-  const report = (byteLength: number) =>
-    options.onProgress?.({ phase: 'download', ...meter.add(byteLength) });
-  report(0);
+  const totalBytes = sumBytes(files);
+  const meter = new ProgressMeter(totalBytes, totalBytes - sumBytes(missing));
+  const onBytes = (byteLength: number) => onProgress?.({ phase: 'download', ...meter.add(byteLength) });
+  onBytes(0);
   // One failed download stops the others.
   const failure = new AbortController();
-  const signal =
-    options.signal === undefined ? failure.signal : AbortSignal.any([options.signal, failure.signal]);
+  const signals = [failure.signal, signal].filter((each) => each !== undefined);
+  const shardOptions: ShardDownloadOptions = {
+    ...{ store, modelId: id, onBytes, clock, stallMs, pieceBytes },
+    signal: AbortSignal.any(signals),
+  };
   const queue = [...missing];
   const work = async () => {
     for (let shard = queue.shift(); shard !== undefined; shard = queue.shift()) {
-      const firstRetryMs = options.firstRetryMs ?? FIRST_RETRY_MS;
-      const bytes = await downloadShard(new URL(shard.name, folder), shard, signal, report, firstRetryMs);
+      const bytes = await downloadShard(new URL(shard.name, folder).href, shard, shardOptions);
       await onShard(shard, bytes);
     }
   };
-  const workers = Array.from({ length: PARALLEL_DOWNLOADS }, () =>
+  const largest = Math.max(...missing.map((shard) => shard.byteLength));
+  const count = Math.max(1, Math.min(PARALLEL_DOWNLOADS, Math.floor(WINDOW_BYTES / largest)));
+  const workers = Array.from({ length: count }, () =>
     work().catch((error) => {
       failure.abort(error);
       throw error;
     }),
   );
   const results = await Promise.allSettled(workers);
-  options.signal?.throwIfAborted();
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failure.signal.reason;
-}
-
-async function downloadShard(
-  url: URL,
-  shard: StoredFile,
-  signal: AbortSignal,
-  report: (byteLength: number) => void,
-  firstRetryMs: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  for (let attempt = 1; ; attempt++) {
-    let received = 0;
-    try {
-      // A second attempt must not be answered from an HTTP cache that holds the bad bytes.
-      const response = await fetchFile(
-        url,
-        signal,
-        attempt === 1 ? {} : { cache: 'reload' },
-        'shard-missing',
-      );
-      const bytes = new Uint8Array(shard.byteLength);
-      const reader = response.body?.getReader();
-      const read = () => readNetwork(url, signal, async () => reader?.read());
-      for (let chunk = await read(); chunk !== undefined && !chunk.done; chunk = await read()) {
-        if (received + chunk.value.byteLength > shard.byteLength) {
-          await reader?.cancel();
-          throw alteredError(shard, `is longer than the ${shard.byteLength} bytes it should have`);
-        }
-        bytes.set(chunk.value, received);
-        received += chunk.value.byteLength;
-        report(chunk.value.byteLength);
-      }
-      if (received < shard.byteLength) {
-        throw new TramontaneError(
-          'shard-truncated',
-          `${shard.name} ended after ${received} of ${shard.byteLength} bytes.`,
-          {
-            nextStep: 'Load the model again; complete files are kept.',
-            data: { file: shard.name, received },
-          },
-        );
-      }
-      if (shard.sha256 !== null && (await sha256Hex(bytes)) !== shard.sha256) {
-        throw alteredError(shard, 'does not have the SHA-256 that the model lists');
-      }
-      return bytes;
-    } catch (error) {
-      report(-received);
-      signal.throwIfAborted();
-      const final = isTramontaneError(error) && error.code === 'shard-missing';
-      if (attempt === ATTEMPTS || final) throw error;
-      const backoff = firstRetryMs * 2 ** (attempt - 1);
-      await delay(backoff * (0.5 + Math.random()), signal);
-    }
-  }
-}
-
-function alteredError(shard: StoredFile, what: string): TramontaneError {
-  return new TramontaneError('shard-altered', `${shard.name} ${what}.`, {
-    nextStep: 'Load the model again. If it persists, the files on the server do not belong together.',
-    data: { file: shard.name },
-  });
-}
-
-/** Does what reaches for the network; a failure that is no abort is `download-failed`. */
-async function readNetwork<T>(
-  url: URL,
-  signal: AbortSignal | undefined,
-  action: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    if (signal?.aborted || isAbortError(error)) throw error;
-    throw new TramontaneError('download-failed', `Cannot reach ${url.href}: ${errorMessage(error)}`, {
-      nextStep: 'Check the network connection and load the model again; what is stored is kept.',
-      data: { url: url.href },
-      cause: error,
-    });
-  }
-}
-
-async function fetchFile(
-  url: URL,
-  signal: AbortSignal | undefined,
-  init: RequestInit,
-  missingCode: 'download-failed' | 'shard-missing' = 'download-failed',
-): Promise<Response> {
-  const response = await readNetwork(url, signal, () =>
-    fetch(url, { ...init, ...(signal === undefined ? {} : { signal }) }),
-  );
-  if (!response.ok) {
-    const code = response.status === 404 || response.status === 410 ? missingCode : 'download-failed';
-    throw new TramontaneError(code, `${url.href} answered ${response.status} ${response.statusText}.`, {
-      nextStep: 'Check the address of the model, and load it again.',
-      data: { url: url.href, status: response.status },
-    });
-  }
-  return response;
-}
-
-/** @throws TramontaneError `storage-quota` where the browser has no room for as many bytes */
-export async function requireRoom(missing: readonly { byteLength: number }[]): Promise<void> {
-  const needed = sumBytes(missing);
-  const estimate = await estimateStorage();
-  if (estimate !== null && estimate.quotaBytes - estimate.usedBytes < needed) {
-    const free = Math.max(0, estimate.quotaBytes - estimate.usedBytes);
-    throw new TramontaneError(
-      'storage-quota',
-      `The model needs ${needed} bytes; the browser has room for ${free}.`,
-      {
-        nextStep: 'Free disk space, or delete a stored model.',
-        data: { needed, free },
-      },
-    );
-  }
-}
-
-/** The shard list of a tensor-cache.json, ours or MLC's. @throws TramontaneError `config-invalid` */
-function listShards(tensorCache: unknown): StoredFile[] {
-  const records = (tensorCache as { records?: unknown } | null)?.records;
-  if (!Array.isArray(records) || records.length === 0) throw invalid('records', 'a list of shards', records);
-  return records.map(
-    (record: { dataPath?: unknown; nbytes?: unknown; sha256?: unknown; md5sum?: unknown } | null, i) => {
-      const { dataPath, nbytes, sha256, md5sum } = record ?? {};
-      if (typeof dataPath !== 'string' || !/^[\w.-]+$/.test(dataPath)) {
-        throw invalid(`records[${i}].dataPath`, 'a plain file name', dataPath);
-      }
-      if (!Number.isSafeInteger(nbytes) || (nbytes as number) <= 0) {
-        throw invalid(`records[${i}].nbytes`, 'a positive number of bytes', nbytes);
-      }
-      if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
-        throw invalid(`records[${i}].sha256`, '64 hex digits', sha256);
-      }
-      return {
-        name: dataPath,
-        byteLength: nbytes as number,
-        storedName: storedName(dataPath, sha256 ?? (typeof md5sum === 'string' ? md5sum : null)),
-        sha256: sha256 ?? null,
-      };
-    },
-  );
-}
-
-function invalid(field: string, expected: string, found: unknown): TramontaneError {
-  return new TramontaneError(
-    'config-invalid',
-    `${TENSOR_CACHE_FILE}: ${field} should be ${expected}, found ${JSON.stringify(found) ?? 'nothing'}.`,
-    { nextStep: 'Import the model again.', data: { file: TENSOR_CACHE_FILE, field } },
-  );
-}
-
-async function parseJson(files: ReadonlyMap<string, Blob>, file: string): Promise<unknown> {
-  try {
-    return JSON.parse((await files.get(file)?.text()) ?? '');
-  } catch (error) {
-    throw new TramontaneError('config-invalid', `${file} is not JSON: ${errorMessage(error)}`, {
-      nextStep: 'Check the address of the model, or import it again.',
-      data: { file },
-      cause: error,
-    });
-  }
+  signal?.throwIfAborted();
+  if (results.some((result) => result.status === 'rejected')) throw failure.signal.reason;
 }

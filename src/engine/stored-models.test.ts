@@ -79,7 +79,7 @@ test('what is in the journal counts as done', async () => {
     updatedAt: 2,
   };
   await store.writePending(pending);
-  await store.openJournal('m', 'address').write(60, new Uint8Array(20));
+  await store.openJournal('m', 'address', 'etag').write(60, new Uint8Array(20));
   expect(await listPendingModels(store)).toEqual([
     {
       id: 'm',

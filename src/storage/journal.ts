@@ -9,21 +9,24 @@ export interface JournalPiece {
   byteLength: number;
 }
 
-/** A piece's key is [model id, record, source, offset, length]. */
+/** A piece's key is [model id, record, source, state, offset, length]. */
 export function journalPieceOf(key: Key): JournalPiece {
-  return { offset: key[3] as number, byteLength: key[4] as number };
+  return { offset: key[4] as number, byteLength: key[5] as number };
 }
 
 /** Every failure is a TramontaneError `storage-failed` or `storage-quota`. */
 export class Journal {
   readonly #values: KeyValueStore;
-  readonly #under: readonly [string, string, string];
+  readonly #under: readonly [string, ...string[]];
   readonly #attempt: <T>(operation: string, action: () => Promise<T>) => Promise<T>;
 
-  /** @param attempt runs an action and says its failure in words */
+  /**
+   * @param under what the keys of all pieces begin with
+   * @param attempt runs an action and says its failure in words
+   */
   constructor(
     values: KeyValueStore,
-    under: readonly [modelId: string, record: string, source: string],
+    under: readonly [modelId: string, ...rest: string[]],
     attempt: <T>(operation: string, action: () => Promise<T>) => Promise<T>,
   ) {
     this.#values = values;

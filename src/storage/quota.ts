@@ -1,4 +1,5 @@
 /** How much the browser lets this origin store. */
+import { TramontaneError } from '../base/errors.ts';
 
 export interface StorageEstimate {
   usedBytes: number;
@@ -13,8 +14,32 @@ export async function estimateStorage(): Promise<StorageEstimate | null> {
   return usage === undefined || quota === undefined ? null : { usedBytes: usage, quotaBytes: quota };
 }
 
-/** Asks the browser not to evict what is stored. @returns whether it agreed. */
+/**
+ * Asks the browser not to evict what is stored. Only pages can; in a worker nothing happens.
+ * @returns whether it agreed
+ */
 export async function requestPersistence(): Promise<boolean> {
   const manager = globalThis.navigator?.storage;
-  return typeof manager?.persist === 'function' ? manager.persist() : false;
+  if (typeof manager?.persist !== 'function') return false;
+  // Asking again may show a prompt.
+  return (await manager.persisted()) || (await manager.persist());
+}
+
+/**
+ * Refuses what will not fit, before the first byte of it is fetched. Where the browser does not tell, nothing is refused.
+ * @throws TramontaneError `storage-quota`
+ */
+export async function requireRoom(neededBytes: number): Promise<void> {
+  const estimate = await estimateStorage();
+  if (estimate === null) return;
+  const freeBytes = Math.max(0, estimate.quotaBytes - estimate.usedBytes);
+  if (neededBytes <= freeBytes) return;
+  throw new TramontaneError(
+    'storage-quota',
+    `The model needs ${neededBytes} more bytes; the browser has room for ${freeBytes}.`,
+    {
+      nextStep: 'Free disk space, or delete a stored model, and load again: what is stored already is kept.',
+      data: { needed: neededBytes, free: freeBytes },
+    },
+  );
 }

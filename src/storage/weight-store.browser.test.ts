@@ -68,7 +68,7 @@ describe.each(stores)('$name', ({ create }) => {
     expect(await store.readPending('m')).toBeNull();
     expect(await store.listModels()).toEqual([]);
     expect(await store.listPending()).toEqual([]);
-    expect(await store.openJournal('m', 's').list()).toEqual([]);
+    expect(await store.openJournal('m', 's', '1').list()).toEqual([]);
     await store.deleteModel('m');
     await store.deletePending('m');
     await store.sweep('m');
@@ -115,11 +115,11 @@ describe.each(stores)('$name', ({ create }) => {
     const store = create();
     // Neighbours in the order of keys.
     for (const id of ['m', 'm2', 'l', 'm/a']) await writeModel(store, id);
-    await store.openJournal('m', 's').write(0, new Uint8Array(4));
+    await store.openJournal('m', 's', '1').write(0, new Uint8Array(4));
     await store.deleteModel('m');
     expect(await store.readModel('m')).toBeNull();
     expect(await store.listFiles('m')).toEqual([]);
-    expect(await store.openJournal('m', 's').list()).toEqual([]);
+    expect(await store.openJournal('m', 's', '1').list()).toEqual([]);
     expect((await store.listModels()).map(({ id }) => id).sort()).toEqual(['l', 'm/a', 'm2']);
     expect(await store.listFiles('m2')).toHaveLength(3);
   });
@@ -146,7 +146,7 @@ describe.each(stores)('$name', ({ create }) => {
     await writeModel(store, 'm');
     const changed = file('b.bin', 7, hash('c'));
     await writeShards(store, 'm', [a, changed]);
-    await store.openJournal('m', 's').write(8, new Uint8Array(4));
+    await store.openJournal('m', 's', '1').write(8, new Uint8Array(4));
     await store.deletePending('m');
     expect((await store.listFiles('m')).sort()).toEqual([a.storedName, b.storedName, 'config.json']);
     expect(await store.readPending('m')).toBeNull();
@@ -166,10 +166,10 @@ describe.each(stores)('$name', ({ create }) => {
 
   test('a journal keeps pieces in order, apart by source, until the model is whole', async () => {
     const store = create();
-    const journal = store.openJournal('m', 'address etag');
+    const journal = store.openJournal('m', 'address', 'etag');
     await journal.write(100, new Uint8Array([3, 4]));
     await journal.write(9, new Uint8Array([1, 2, 3]));
-    await store.openJournal('m', 'address another').write(9, new Uint8Array([9]));
+    await store.openJournal('m', 'address', 'another').write(9, new Uint8Array([9]));
     const [first, second] = await journal.list();
     expect([first, second]).toEqual([
       { offset: 9, byteLength: 3 },
@@ -177,10 +177,15 @@ describe.each(stores)('$name', ({ create }) => {
     ]);
     expect(await journal.read(first!)).toEqual(new Uint8Array([1, 2, 3]));
     expect(await store.countJournalled('m')).toBe(6);
+    expect(await store.listJournals('m', 'address')).toEqual(['another', 'etag']);
+    expect(await store.listJournals('m', 'addres')).toEqual([]);
     expect(await store.listFiles('m')).toEqual([]);
     await journal.delete([first!]);
     expect(await journal.read(first!)).toBeNull();
     expect(await journal.list()).toEqual([second]);
+    await store.openJournal('m', a.storedName, '').write(0, new Uint8Array(1));
+    await writeShards(store, 'm', [a]);
+    expect(await store.countJournalled('m')).toBe(3);
     await writeModel(store, 'm');
     expect(await store.countJournalled('m')).toBe(0);
   });

@@ -120,12 +120,20 @@ export interface WeightStore {
 
   readPending(modelId: string): Promise<PendingModel | null>;
   listPending(): Promise<PendingModel[]>;
-  /** Stores the pending state, and with it shards by their stored names, all of it or nothing. */
+  /**
+   * Stores the pending state, and with it shards by their stored names, whose journals are then forgotten: all of it
+   * or nothing.
+   */
   writePending(pending: PendingModel, shards?: ReadonlyMap<string, Blob>): Promise<void>;
   /** Forgets pending state and journal, and the shards that only they speak of. */
   deletePending(modelId: string): Promise<void>;
-  /** @param source names the bytes: equal only where they are the same, such as an address with its ETag */
-  openJournal(modelId: string, source: string): Journal;
+  /**
+   * @param source whose bytes these are: the stored name of a shard, the address of a file
+   * @param state of that source, such as its ETag: the bytes of one state are never mixed with those of another
+   */
+  openJournal(modelId: string, source: string, state: string): Journal;
+  /** States of a source that a model has journals of. */
+  listJournals(modelId: string, source: string): Promise<string[]>;
   /** Bytes in all journals of a model. */
   countJournalled(modelId: string): Promise<number>;
 
@@ -237,6 +245,7 @@ class KeyValueWeightStore implements WeightStore {
     await this.#requireKnownVersion(pending.id);
     await attempt('write', pending.id, () =>
       this.#values.change({
+        deleteUnder: Array.from(shards.keys(), (name) => [pending.id, JOURNAL, name] as const),
         put: [
           ...Array.from(shards, ([name, contents]) => [[pending.id, name], contents] as const),
           [[pending.id, PENDING], pending],
@@ -258,10 +267,15 @@ class KeyValueWeightStore implements WeightStore {
     );
   }
 
-  openJournal(modelId: string, source: string): Journal {
-    return new Journal(this.#values, [modelId, JOURNAL, source], (operation, action) =>
+  openJournal(modelId: string, source: string, state: string): Journal {
+    return new Journal(this.#values, [modelId, JOURNAL, source, state], (operation, action) =>
       attempt(operation, modelId, action),
     );
+  }
+
+  async listJournals(modelId: string, source: string): Promise<string[]> {
+    const keys = await attempt('list', modelId, () => this.#values.keys([modelId, JOURNAL, source]));
+    return [...new Set(keys.map((key) => key[3] as string))];
   }
 
   async countJournalled(modelId: string): Promise<number> {

@@ -34,7 +34,7 @@ async function open(options: PlannedSourceOptions = {}) {
   return createPlannedSource(file, { pieceBytes: PIECE, windowBytes: 6 * PIECE, ...options });
 }
 
-const openJournal = (store: MemoryWeightStore) => store.openJournal('m', 'this state');
+const openJournal = (store: MemoryWeightStore) => store.openJournal('m', PATH, 'this state');
 
 async function readAndCompare(source: Awaited<ReturnType<typeof open>>, ranges: readonly ByteRange[]) {
   for (const { offset, byteLength } of ranges) {

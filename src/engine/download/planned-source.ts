@@ -3,9 +3,9 @@
  * bounded window of memory, and journalled, so that what was fetched once is not fetched again after an interruption.
  */
 import { abortable } from '../../base/abort.ts';
-import { isTramontaneError } from '../../base/errors.ts';
 import { type ByteSource, checkRange } from '../../formats/byte-source.ts';
 import type { Journal, JournalPiece } from '../../storage/journal.ts';
+import { fillFromJournal, PIECE_BYTES, writeToJournal } from './journalling.ts';
 import { type PartialBytes, partAt, type ReceivingSource } from './remote-file.ts';
 
 export interface ByteRange {
@@ -43,7 +43,6 @@ export interface PlannedSourceOptions {
 
 const WINDOW_BYTES = 48 << 20;
 const CONNECTIONS = 4;
-const PIECE_BYTES = 8 << 20;
 
 export function createPlannedSource(
   file: ReceivingSource,
@@ -196,8 +195,10 @@ class RemoteSource implements PlannedSource {
 
   async #fetch(piece: Piece, part: PartialBytes): Promise<void> {
     if (this.#journal !== null) {
-      await this.#takeFromJournal(this.#journal, part);
+      await fillFromJournal(this.#journal, await this.#listEntries(this.#journal), part);
       piece.journalled = part.received;
+      this.counts.fromJournal += part.received;
+      this.#onBytes(part.received);
     }
     this.#signal.throwIfAborted();
     if (part.received === part.bytes.byteLength) return;
@@ -224,23 +225,6 @@ class RemoteSource implements PlannedSource {
     return this.#wanted.some((wanted) => overlaps(wanted, range));
   }
 
-  /** Fills a part from its beginning as far as the journal reaches. */
-  async #takeFromJournal(journal: Journal, part: PartialBytes): Promise<void> {
-    const entries = await this.#listEntries(journal);
-    while (part.received < part.bytes.byteLength) {
-      const at = part.offset + part.received;
-      const entry = entries.find((each) => each.offset <= at && at < endOf(each));
-      const bytes = entry === undefined ? null : await journal.read(entry);
-      if (entry === undefined || bytes === null) return;
-      const from = at - entry.offset;
-      const taken = bytes.subarray(from, from + part.bytes.byteLength - part.received);
-      part.bytes.set(taken, part.received);
-      part.received += taken.byteLength;
-      this.counts.fromJournal += taken.byteLength;
-      this.#onBytes(taken.byteLength);
-    }
-  }
-
   /** Writes to the journal what a piece has received and the journal does not have. */
   async #save(piece: Piece): Promise<void> {
     const journal = this.#journal;
@@ -249,18 +233,12 @@ class RemoteSource implements PlannedSource {
     const entry = { offset: piece.offset + journalled, byteLength: part.received - journalled };
     if (!this.#isWanted(entry)) return;
     piece.journalled = part.received;
-    try {
-      const writing = journal.write(entry.offset, part.bytes.subarray(journalled, part.received));
-      const entries = await this.#listEntries(journal);
-      await writing;
-      if (this.#isWanted(entry)) entries.push(entry);
-      else await journal.delete([entry]);
-    } catch (error) {
-      // Where room is scarce it is for the model: the price is to fetch again after an interruption.
-      if (!isTramontaneError(error) || error.code !== 'storage-quota') throw error;
-      this.#journal = null;
-      await journal.clear();
-    }
+    // Begins at once: the bytes are copied before anybody uses their memory again.
+    const writing = writeToJournal(journal, entry.offset, part.bytes.subarray(journalled, part.received));
+    const entries = await this.#listEntries(journal);
+    if (!(await writing)) this.#journal = null;
+    else if (this.#isWanted(entry)) entries.push(entry);
+    else await journal.delete([entry]);
   }
 }
 

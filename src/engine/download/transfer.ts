@@ -42,12 +42,14 @@ export interface TransferRequest {
   /** The state that a range must be of, where a part of the file is there already. */
   state?: FileState | undefined;
   method?: 'HEAD';
+  /** Default `no-store`: bytes that are stored by us need no second place on the disk, and bad ones would come back. */
+  cache?: RequestCache;
   /** A status that `use` judges itself. */
   acceptStatus?: number;
 }
 
 /** Reads a body; each chunk once. */
-export type Chunks = AsyncIterable<Uint8Array>;
+export type Chunks = AsyncIterable<Uint8Array<ArrayBuffer>>;
 
 /**
  * Asks for a file or a range of it and hands the answer to `use`. The connection ends with it.
@@ -92,9 +94,13 @@ async function ask(request: TransferRequest, signal: AbortSignal): Promise<Respo
   const { url, range, method } = request;
   const headers: Record<string, string> =
     range === undefined ? {} : { range: `bytes=${range.offset}-${range.end === null ? '' : range.end - 1}` };
-  // Bytes that are stored by us need no second place on the disk, and bad ones in a cache would come back.
   const send = (added = {}) =>
-    fetch(url, { cache: 'no-store', headers: { ...headers, ...added }, signal, ...(method && { method }) });
+    fetch(url, {
+      cache: request.cache ?? 'no-store',
+      headers: { ...headers, ...added },
+      signal,
+      ...(method && { method }),
+    });
   const validator =
     range === undefined || request.state === undefined ? null : ifRangeValidator(request.state);
   // For another origin this header would need a preflight, which many servers do not pass. It is not needed for being
@@ -113,7 +119,7 @@ async function* readChunks(
   response: Response,
   watchdog: Watchdog,
   onBytes: (byteLength: number) => void,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
   for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {

@@ -5,15 +5,16 @@
 import { TramontaneError } from '../../base/errors.ts';
 import { CONFIG_FILE } from '../../models/model-files.ts';
 import { withModelLock } from '../../storage/model-lock.ts';
+import { requestPersistence, requireRoom } from '../../storage/quota.ts';
 import {
   type PendingModel,
   type StoredFile,
   type StoredModel,
   storedName,
+  sumBytes,
   type WeightStore,
 } from '../../storage/weight-store.ts';
 import type { Progress } from '../api.ts';
-import { requireRoom } from '../fetch-model.ts';
 import { readModelFacts } from '../stored-models.ts';
 import { type ModelSink, writeModel } from './import-model.ts';
 import type { PlannedShard } from './import-plan.ts';
@@ -41,7 +42,8 @@ export async function storeModel(
   return withModelLock(planned.id, { ...(signal && { signal }) }, async () => {
     const { finished, startedAt } = await findFinished(store, planned, options.restart ?? false);
     const missing = planned.plan.shards.filter(({ name }) => !finished.has(name));
-    await requireRoom(missing);
+    await requestPersistence();
+    await requireRoom(sumBytes(missing));
     const weights = await planned.opened.openWeights();
     try {
       weights.expect(missing.flatMap(sourceRanges));

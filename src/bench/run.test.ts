@@ -1,0 +1,301 @@
+/** The runner on a scripted engine and a clock of its own, where every figure is known beforehand. */
+import { describe, expect, test } from 'vitest';
+import { findSchemaFaults, requireTest, TEST_HOST, VirtualClock } from '../../tests/tools/bench-tools.ts';
+import { createFakeEngine, type FakeEngineOptions } from '../engine/fake-engine.ts';
+import { type BusyProbe, blindProbe } from './busy-probe.ts';
+import type { BenchReport, Mark } from './report.ts';
+import { type BenchEstimate, type BenchOptions, type BenchProgress, runBenchmark } from './run.ts';
+import type { GoldenText } from './suites/selfcheck.ts';
+import { SUITES } from './workloads.ts';
+
+const source = { id: 'scripted', url: 'https://models.invalid/scripted/' };
+
+/** 1000 tokens/s of prefill, 50 of decode, unless told otherwise. */
+async function run(
+  options: Partial<BenchOptions> = {},
+  engineOptions: Partial<FakeEngineOptions> = {},
+  clock = new VirtualClock(),
+): Promise<BenchReport> {
+  const engine = createFakeEngine({ clock, rate: 50, prefillRate: 1000, loadMs: 800, ...engineOptions });
+  const report = await runBenchmark(engine, source, {
+    suites: ['standard'],
+    host: TEST_HOST,
+    version: '0.0.0',
+    probe: blindProbe,
+    clock,
+    ...options,
+  });
+  expect(findSchemaFaults(report)).toEqual([]);
+  return report;
+}
+
+const marksOf = (report: BenchReport, id: string): (Mark | null)[] =>
+  requireTest(report, id).samples.map(({ mark }) => mark);
+
+test('the standard tests of a steady engine: known rates, no spread, no labels', async () => {
+  const report = await run();
+  expect(report).toMatchObject({ status: 'complete', labels: [], stoppedBy: null, notes: [] });
+  expect(report.tests.map(({ id }) => id)).toEqual(['pp512', 'tg128', 'pp512 @ d2048', 'tg128 @ d2048']);
+  for (const [id, mean] of [
+    ['pp512', 1000],
+    ['tg128 @ d2048', 50],
+  ] as const) {
+    const { statistics } = requireTest(report, id);
+    expect(statistics.count).toBe(5);
+    expect(statistics.mean).toBeCloseTo(mean, 6);
+    expect(statistics.standardDeviation).toBeCloseTo(0, 6);
+    expect(marksOf(report, id)).toEqual(['warm-up', null, null, null, null, null]);
+  }
+});
+
+test('every suite, in one report', async () => {
+  const report = await run({ suites: SUITES }, { rate: 400, prefillRate: 20_000 });
+  expect(report.status).toBe('complete');
+  expect(new Set(report.tests.map(({ suite }) => suite))).toEqual(new Set(SUITES));
+  expect(report.selfCheck).toEqual({ reference: 'own-prefill', positions: 128, agreement: 100 });
+  expect(requireTest(report, 'cold load').samples).toHaveLength(1);
+  // 98 MB in half of 800 ms.
+  expect(requireTest(report, 'cold load: download').statistics.mean).toBeCloseTo(245, 0);
+  expect(requireTest(report, 'warm load').statistics.count).toBe(3);
+  expect(requireTest(report, 'warm load').statistics.mean).toBeCloseTo(400, 6);
+  expect(requireTest(report, 'chat 1k: time to first token').statistics.mean).toBeCloseTo(120, 6);
+  expect(requireTest(report, 'chat short: time per output token').statistics.mean).toBeCloseTo(2.5, 6);
+  expect(requireTest(report, 'follow-up: time to first token, warm').samples).toHaveLength(3);
+});
+
+test('progress goes forward, and its estimate ends near nothing', async () => {
+  const seen: BenchProgress[] = [];
+  const estimates: BenchEstimate[] = [];
+  const report = await run({
+    onProgress: (progress) => seen.push(progress),
+    onEstimate: (estimate) => void estimates.push(estimate),
+  });
+  expect(
+    seen.filter(({ test: id }) => id === 'pp512').map(({ repetition, of }) => `${repetition}/${of}`),
+  ).toEqual(['1/6', '2/6', '3/6', '4/6', '5/6', '6/6']);
+  const elapsed = seen.map(({ elapsedMs }) => elapsedMs);
+  expect(elapsed).toEqual([...elapsed].sort((a, b) => a - b));
+  expect(seen.at(-1)!.etaMs).toBeLessThan(0.1 * estimates[0]!.durationMs);
+  // At each of two depths six prompts of 512 and six answers of 128; and the depth itself.
+  expect(estimates).toEqual([{ durationMs: expect.closeTo(38_912, 0), shortSuites: [] }]);
+  expect(report.settings.estimateMs).toBe(estimates[0]!.durationMs);
+});
+
+test('where the full suite would take over ten minutes, it is short and says so', async () => {
+  const estimates: BenchEstimate[] = [];
+  const report = await run(
+    { onEstimate: (estimate) => void estimates.push(estimate) },
+    { rate: 2, prefillRate: 30 },
+  );
+  expect(report.labels).toEqual(['short']);
+  expect(estimates[0]!.shortSuites).toEqual(['standard']);
+  expect(estimates[0]!.durationMs).toBeLessThan(10 * 60_000);
+  expect(report.tests.map(({ id }) => id)).toEqual(['pp64', 'tg16', 'pp64 @ d128', 'tg16 @ d128']);
+  expect(report.settings).toMatchObject({ repetitions: 3, depths: [0, 128] });
+  const forced = await run({ size: 'full', repetitions: 1, depths: [0] }, { rate: 2, prefillRate: 30 });
+  expect(forced.labels).toEqual([]);
+  expect(forced.tests.map(({ id }) => id)).toEqual(['pp512', 'tg128']);
+});
+
+test('what does not fit the context is left out, and said', async () => {
+  const report = await run({ suites: ['standard', 'chat', 'followup'] }, { contextLength: 2048, rate: 400 });
+  expect(report.tests.some(({ depth }) => depth === 2048)).toBe(false);
+  expect(report.tests.some(({ id }) => id.startsWith('chat 4k'))).toBe(false);
+  expect(report.notes.join(' ')).toContain('Depth 2048 was left out');
+  expect(report.notes.join(' ')).toContain('Chat 4k was left out');
+});
+
+test('a sample during which the clock went backwards is marked, taken again and not averaged in', async () => {
+  const clock = new VirtualClock();
+  let jumped = false;
+  clock.afterDelay = () => {
+    // In the middle of an answer of tg128.
+    if (jumped || clock.timeMs < 9000) return;
+    jumped = true;
+    clock.timeMs -= 3000;
+  };
+  const report = await run({ depths: [0] }, {}, clock);
+  expect(jumped).toBe(true);
+  expect(report.labels).toEqual(['clock']);
+  const marked = report.tests.filter(({ samples }) => samples.some(({ mark }) => mark === 'clock'));
+  expect(marked).toHaveLength(1);
+  expect(marked[0]!.statistics.count).toBe(5);
+  expect(marked[0]!.samples).toHaveLength(7);
+  expect(marked[0]!.statistics.mean).toBeCloseTo(50, 6);
+  expect(report.notes.join(' ')).toContain('the clock went backwards');
+});
+
+test('a machine that slept in the middle is noticed by its calendar', async () => {
+  const clock = new VirtualClock();
+  let slept = false;
+  clock.afterDelay = () => {
+    if (slept || clock.timeMs < 9000) return;
+    slept = true;
+    clock.wallMs += 3_600_000;
+  };
+  const report = await run({ depths: [0] }, {}, clock);
+  expect(report.labels).toEqual(['clock']);
+  expect(report.notes.join(' ')).toContain('the machine slept');
+});
+
+test('a run that is throttled is labelled, and its late samples are not averaged in', async () => {
+  const clock = new VirtualClock();
+  // Where tg128 is at its fourth sample.
+  const report = await run({ depths: [0] }, { speed: (nowMs) => (nowMs > 17_500 ? 0.6 : 1) }, clock);
+  expect(report.labels).toEqual(['throttled']);
+  expect(marksOf(report, 'tg128').at(-1)).toBe('throttled');
+  expect(requireTest(report, 'tg128').statistics.mean).toBeGreaterThan(49);
+  expect(report.notes.join(' ')).toMatch(/tg128: throttled from sample \d on/);
+  expect(report.notes.join(' ')).toMatch(/At the end pp512 took 67 % longer/);
+});
+
+test('a machine that became slower between tests is told from one that did not', async () => {
+  const clock = new VirtualClock();
+  const report = await run({ depths: [0] }, { speed: (nowMs) => (nowMs > 7000 ? 0.5 : 1) }, clock);
+  expect(report.labels).toEqual(['throttled']);
+  expect(report.notes).toEqual([
+    'At the end pp512 took 100 % longer than its slowest sample at the beginning.',
+  ]);
+});
+
+/** Says that others were busy during the samples of these numbers, counted over the whole run. */
+function probeBusyAt(busySamples: readonly number[], repeats: boolean): BusyProbe {
+  let count = 0;
+  return {
+    repeats,
+    async start() {
+      const number = count++;
+      return {
+        stop: async () => (busySamples.includes(number) ? 'other programs used 80 % of a core' : null),
+      };
+    },
+  };
+}
+
+test('disturbed samples are marked, and taken again where that can help', async () => {
+  const again = await run({ depths: [0], probe: probeBusyAt([2, 3], true) });
+  expect(again.labels).toEqual(['busy']);
+  expect(marksOf(again, 'pp512')).toEqual(['warm-up', null, 'busy', 'busy', null, null, null, null]);
+  expect(requireTest(again, 'pp512').statistics.count).toBe(5);
+  const marked = await run({ depths: [0], probe: probeBusyAt([2, 3], false) });
+  expect(marksOf(marked, 'pp512')).toEqual(['warm-up', null, 'busy', 'busy', null, null]);
+  expect(requireTest(marked, 'pp512').statistics.count).toBe(3);
+});
+
+test('a machine that never comes to rest gets no mean, and an end', async () => {
+  const everything = Array.from({ length: 1000 }, (_, i) => i);
+  const report = await run({ depths: [0], probe: probeBusyAt(everything, true) });
+  expect(requireTest(report, 'pp512').statistics).toMatchObject({ count: 0, mean: null });
+  expect(requireTest(report, 'pp512').samples).toHaveLength(16);
+  expect(report.notes.join(' ')).toContain(
+    'pp512: no sample counts; the median of those that do not is 1000',
+  );
+});
+
+test('a clock too coarse for its samples is labelled', async () => {
+  const clock = new VirtualClock();
+  const exact = clock.now.bind(clock);
+  let readings = 0;
+  // Ticks of 50 ms, which reading alone brings about.
+  clock.now = () => Math.floor((exact() + readings++ * 0.01) / 50) * 50;
+  const report = await run({ depths: [0], repetitions: 1 }, {}, clock);
+  expect(report.labels).toContain('coarse-clock');
+  expect(report.machine.clockResolutionMs).toBe(50);
+});
+
+test('a lost device ends in a partial report with what was measured before', async () => {
+  const snapshots: BenchReport[] = [];
+  const report = await run(
+    { suites: ['standard', 'chat'], onReport: (snapshot) => snapshots.push(snapshot) },
+    { fail: 'device-lost', failAt: 'measure', failAfter: 250 },
+  );
+  expect(report.status).toBe('partial');
+  expect(report.labels).toEqual(['partial', 'device-lost']);
+  expect(report.stoppedBy).toContain('GPU');
+  expect(requireTest(report, 'pp512').statistics.count).toBe(5);
+  expect(requireTest(report, 'tg128').samples.length).toBeGreaterThan(0);
+  expect(report.tests.some(({ suite }) => suite === 'chat')).toBe(false);
+  // Whoever was watching had the same before.
+  expect(snapshots.at(-1)!.tests.map(({ id }) => id)).toContain('pp512');
+  expect(snapshots.every((snapshot) => findSchemaFaults(snapshot).length === 0)).toBe(true);
+});
+
+test('an abort ends in a partial report; before the model is there it is an abort', async () => {
+  const stop = new AbortController();
+  const report = await run({
+    signal: stop.signal,
+    onProgress: ({ test: id, repetition }) => {
+      if (id === 'tg128' && repetition === 3) stop.abort(new DOMException('enough', 'AbortError'));
+    },
+  });
+  expect(report.labels).toEqual(['partial', 'aborted']);
+  expect(requireTest(report, 'pp512').statistics.count).toBe(5);
+  expect(requireTest(report, 'tg128').samples).toHaveLength(2);
+  const reason = new Error('never mind');
+  await expect(run({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+});
+
+test('a test that fails takes only itself with it', async () => {
+  const report = await run(
+    { suites: ['standard', 'chat'] },
+    { fail: 'engine-failed', failAt: 'measure', failAfter: 30, rate: 400 },
+  );
+  expect(report.labels).toEqual(['partial', 'failed']);
+  expect(report.notes.join(' ')).toContain('failed: ');
+  expect(requireTest(report, 'tg128 @ d2048').statistics.count).toBe(5);
+  expect(requireTest(report, 'chat short: end to end').statistics.count).toBe(3);
+});
+
+describe('the self-check', () => {
+  const next = (token: number) => (token * 31 + 7) % 49_152;
+  const sequence = (first: number, length: number): number[] =>
+    Array.from({ length: length - 1 }).reduce<number[]>(
+      (tokens) => [...tokens, next(tokens.at(-1)!)],
+      [first],
+    );
+
+  test('compares with the goldens of the model, if there are any', async () => {
+    const tokens = sequence(5, 48);
+    const text = { tokens, top: tokens.map(next) };
+    const goldens = (sourceSha256: string, top: readonly number[]) => ({
+      sourceSha256,
+      source: 'test',
+      texts: [{ ...text, top }],
+    });
+    const clock = new VirtualClock();
+    const engine = createFakeEngine({ clock });
+    const describeModel = engine.describeModel.bind(engine);
+    engine.describeModel = async () => ({ ...(await describeModel()), sourceSha256: 'a'.repeat(64) });
+    const check = (top: readonly number[]) =>
+      runBenchmark(engine, source, {
+        suites: ['selfcheck'],
+        host: TEST_HOST,
+        version: '0',
+        probe: blindProbe,
+        clock,
+        goldens: [goldens('b'.repeat(64), []), goldens('a'.repeat(64), top)],
+      });
+    expect((await check(text.top)).selfCheck).toEqual({ reference: 'golden', positions: 48, agreement: 100 });
+    const wrong = await check(text.top.map((token, i) => (i % 4 === 0 ? token + 1 : token)));
+    expect(wrong.selfCheck?.agreement).toBe(75);
+    expect(wrong.labels).toEqual(['self-check-failed']);
+    expect(findSchemaFaults(wrong)).toEqual([]);
+  });
+
+  test('keeps what the first run generated, and compares later ones with it', async () => {
+    const kept = new Map<string, GoldenText>();
+    const firstRuns = {
+      read: async (key: string) => kept.get(key) ?? null,
+      write: async (key: string, text: GoldenText) => void kept.set(key, text),
+    };
+    const first = await run({ suites: ['selfcheck'], firstRuns });
+    expect(first.selfCheck?.reference).toBe('own-prefill');
+    expect(kept.size).toBe(1);
+    const second = await run({ suites: ['selfcheck'], firstRuns });
+    expect(second.selfCheck).toEqual({ reference: 'first-run', positions: 128, agreement: 100 });
+    const [key, text] = [...kept][0]!;
+    kept.set(key, { ...text, top: text.top.map((token) => (token < 0 ? token : token + 1)) });
+    const third = await run({ suites: ['selfcheck'], firstRuns });
+    expect(third.labels).toEqual(['self-check-failed']);
+  });
+});

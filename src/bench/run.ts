@@ -1,0 +1,450 @@
+/**
+ * Runs the benchmark on an engine, in a page or in Node alike. Whatever happens on the way, what was measured comes
+ * back: a lost device, an abort or a failed test end in a report that says so.
+ */
+import { errorMessage, isTramontaneError } from '../base/errors.ts';
+import type {
+  BenchmarkEngine,
+  LoadedModel,
+  LoadedModelFacts,
+  LoadOptions,
+  ModelSource,
+  Progress,
+} from '../engine/api.ts';
+import type { BusyProbe } from './busy-probe.ts';
+import { type Clock, measureResolution, systemClock } from './clock.ts';
+import { type LoadTiming, timeLoad } from './load-timing.ts';
+import { buildMachineCard, type HostFacts } from './machine.ts';
+import { NO_WORK, type PlannedTest, type SuiteContext } from './planned-test.ts';
+import { percent, Recorder } from './recorder.ts';
+import {
+  type BenchReport,
+  type BenchSettings,
+  REPORT_VERSION,
+  type SelfCheck,
+  type SuiteName,
+} from './report.ts';
+import { planChat } from './suites/chat.ts';
+import { planFollowup } from './suites/followup.ts';
+import { planJson } from './suites/json.ts';
+import { loadSample, loadSeries, planLoad } from './suites/load.ts';
+import { type FirstRunStore, type Goldens, LEAST_AGREEMENT, planSelfCheck } from './suites/selfcheck.ts';
+import { planStandard } from './suites/standard.ts';
+import {
+  BUDGET_MS,
+  FULL,
+  fillerTokens,
+  REPEATS_PER_SAMPLE,
+  SHORT,
+  SUITES,
+  TRIAL,
+  type WorkloadSize,
+} from './workloads.ts';
+
+/** Only a clear difference: the single sample at the end has no spread of its own. */
+const THROTTLED_AT_END = 1.2;
+
+export interface BenchProgress {
+  suite: SuiteName;
+  test: string;
+  /** From 1; warm-ups and repeated samples are counted. */
+  repetition: number;
+  of: number;
+  elapsedMs: number;
+  /** Null while unknown. */
+  etaMs: number | null;
+}
+
+export interface BenchEstimate {
+  durationMs: number;
+  /** Suites that will run in their short form, since the full one would take over ten minutes. */
+  shortSuites: readonly SuiteName[];
+}
+
+export interface BenchOptions {
+  suites: readonly SuiteName[];
+  host: HostFacts;
+  /** Of this program. */
+  version: string;
+  probe: BusyProbe;
+  load?: LoadOptions;
+  /** Delete the stored weights first. Only for models that can be had again from where they came. */
+  coldLoad?: boolean;
+  /** `auto`: full, and short where a trial says that a suite would take over ten minutes. Default: auto. */
+  size?: 'auto' | 'full' | 'short';
+  /** In place of those of the workload. */
+  depths?: readonly number[];
+  repetitions?: number;
+  goldens?: readonly Goldens[];
+  firstRuns?: FirstRunStore;
+  /** The weights are random: nothing that is generated means anything. */
+  randomWeights?: boolean;
+  clock?: Clock;
+  signal?: AbortSignal;
+  onLoadProgress?: (progress: Progress) => void;
+  /** Called before the tests begin; they wait for it, so that a person can be asked. */
+  onEstimate?: (estimate: BenchEstimate) => void | Promise<void>;
+  onProgress?: (progress: BenchProgress) => void;
+  /** Called after each test with the report as it stands, for whoever may not see the end. */
+  onReport?: (report: BenchReport) => void;
+}
+
+/**
+ * @throws what `loadModel` throws, and the signal's reason where it aborts before the model is loaded: nothing has
+ *   been measured then. Later failures are in the report.
+ */
+export async function runBenchmark(
+  engine: BenchmarkEngine,
+  source: ModelSource,
+  options: BenchOptions,
+): Promise<BenchReport> {
+  const clock = options.clock ?? systemClock;
+  const signal = options.signal ?? new AbortController().signal;
+  const start = { ms: clock.now(), wall: clock.wall() };
+  signal.throwIfAborted();
+  if (options.coldLoad === true) await engine.deleteModel(source.id);
+  const { model, timing } = await timeLoad(
+    engine,
+    source,
+    { ...options.load, signal, onProgress: options.onLoadProgress },
+    clock,
+  );
+  const facts = await engine.describeModel();
+  return new Run(engine, source, options, { clock, signal, start, model, facts, firstLoad: timing }).finish();
+}
+
+interface Circumstances {
+  clock: Clock;
+  signal: AbortSignal;
+  start: { ms: number; wall: number };
+  model: LoadedModel;
+  facts: LoadedModelFacts;
+  firstLoad: LoadTiming;
+}
+
+/** Milliseconds that work takes, as far as the trial tells. */
+interface Rates {
+  prefillTokenMs: number;
+  decodeTokenMs: number;
+  loadMs: number;
+}
+
+class Run {
+  readonly #engine: BenchmarkEngine;
+  readonly #source: ModelSource;
+  readonly #options: BenchOptions;
+  readonly #at: Circumstances;
+  readonly #resolutionMs: number;
+  readonly #recorder: Recorder;
+  readonly #suites: readonly SuiteName[];
+  #shortSuites: SuiteName[] = [];
+  #estimateMs: number | null = null;
+  #selfCheck: SelfCheck | null = null;
+  #stoppedBy: string | null = null;
+  #rates: Rates;
+
+  constructor(engine: BenchmarkEngine, source: ModelSource, options: BenchOptions, at: Circumstances) {
+    this.#engine = engine;
+    this.#source = source;
+    this.#options = options;
+    this.#at = at;
+    this.#resolutionMs = measureResolution(at.clock);
+    this.#recorder = new Recorder(this.#resolutionMs);
+    this.#suites = SUITES.filter((suite) => options.suites.includes(suite));
+    this.#rates = { prefillTokenMs: 0, decodeTokenMs: 0, loadMs: at.firstLoad.ms };
+    if (at.model.adapter.isSoftware) this.#recorder.label('software');
+    if (options.randomWeights === true) this.#recorder.label('random-weights');
+  }
+
+  async finish(): Promise<BenchReport> {
+    try {
+      this.#recordFirstLoad();
+      await this.#runTrial();
+      const plan = this.#plan();
+      this.#estimateMs = this.#estimate(plan);
+      await this.#options.onEstimate?.({ durationMs: this.#estimateMs, shortSuites: this.#shortSuites });
+      await this.#runTests(plan);
+    } catch (error) {
+      this.#stop(error);
+    }
+    return this.#report();
+  }
+
+  /** Cold, if weights had to be downloaded: then it is a measurement, which cannot be repeated without doing so again. */
+  #recordFirstLoad(): void {
+    const { firstLoad, start, clock } = this.#at;
+    const download = firstLoad.phases.get('download');
+    if (!this.#suites.includes('load') || download === undefined || download.amount === 0) return;
+    const test: PlannedTest = {
+      suite: 'load',
+      series: loadSeries('cold'),
+      repetitions: 1,
+      warmUps: 0,
+      setUpWork: NO_WORK,
+      work: NO_WORK,
+      take: async () => loadSample(firstLoad),
+    };
+    this.#recorder.begin(test);
+    const elapsed = { elapsedMs: clock.now() - start.ms, wallMs: clock.wall() - start.wall };
+    this.#recorder.add(loadSample(firstLoad), { ...elapsed, busy: null }, false);
+    this.#recorder.end();
+  }
+
+  /** Twice, since what runs first pays for what is prepared then. A long prompt, where there is time, tells more. */
+  async #runTrial(): Promise<void> {
+    const { model, signal } = this.#at;
+    const engine = this.#engine;
+    const tokens = fillerTokens(TRIAL.longPromptTokens, model.vocabularySize);
+    const request = { firstToken: tokens[0]!, count: TRIAL.outputTokens };
+    for (let round = 0; round < 2; round++) {
+      const prefill = await engine.fillContext(tokens.slice(0, TRIAL.promptTokens), { signal });
+      const decode = await engine.timeDecode(request, { signal });
+      this.#rates.prefillTokenMs = positive(prefill.ms) / TRIAL.promptTokens;
+      this.#rates.decodeTokenMs = positive(decode.ms) / TRIAL.outputTokens;
+    }
+    const longMs = this.#rates.prefillTokenMs * TRIAL.longPromptTokens;
+    if (longMs > TRIAL.longPromptMs || TRIAL.longPromptTokens > model.contextLength) return;
+    const prefill = await engine.fillContext(tokens, { signal });
+    this.#rates.prefillTokenMs = positive(prefill.ms) / TRIAL.longPromptTokens;
+  }
+
+  /** Each suite in full, or in its short form where that would take too long. */
+  #plan(): PlannedTest[] {
+    const { size = 'auto' } = this.#options;
+    return this.#suites.flatMap((suite) => {
+      const notes: string[] = [];
+      const full = this.#planSuite(suite, FULL, (text) => notes.push(text));
+      const short = size === 'short' || (size === 'auto' && this.#estimate(full) > BUDGET_MS);
+      if (!short) {
+        for (const text of notes) this.#recorder.note(text);
+        return full;
+      }
+      // A suite without a smaller form of its own is not short.
+      const plan = this.#planSuite(suite, SHORT, (text) => this.#recorder.note(text));
+      if (this.#estimate(plan) < this.#estimate(full)) {
+        this.#shortSuites.push(suite);
+        this.#recorder.label('short');
+      }
+      return plan;
+    });
+  }
+
+  #planSuite(suite: SuiteName, workload: WorkloadSize, note: (text: string) => void): PlannedTest[] {
+    const { depths, repetitions, goldens = [], firstRuns = null, load = {} } = this.#options;
+    const { model, facts, clock, firstLoad } = this.#at;
+    const size: WorkloadSize = {
+      ...workload,
+      ...(depths === undefined ? {} : { depths }),
+      ...(repetitions === undefined
+        ? {}
+        : {
+            repetitions,
+            chat: { ...workload.chat, repetitions },
+            followup: { ...workload.followup, repetitions },
+            json: { ...workload.json, repetitions },
+            load: { repetitions },
+          }),
+    };
+    const context: SuiteContext = {
+      engine: this.#engine,
+      model,
+      facts,
+      size,
+      clock,
+      note,
+      reportSelfCheck: (check) => {
+        this.#selfCheck = check;
+        if (check.agreement < LEAST_AGREEMENT) this.#recorder.label('self-check-failed');
+      },
+    };
+    switch (suite) {
+      case 'selfcheck':
+        return planSelfCheck(context, goldens, firstRuns);
+      case 'load':
+        return planLoad(context, this.#source, load, firstLoad);
+      case 'standard':
+        return planStandard(context);
+      case 'followup':
+        return planFollowup(context);
+      case 'chat':
+        return planChat(context);
+      case 'json':
+        return planJson(context);
+    }
+  }
+
+  /** Milliseconds. Attention's growth with depth is not in it. */
+  #estimate(tests: readonly PlannedTest[]): number {
+    return tests.reduce((sum, test) => {
+      const samples = test.repetitions + test.warmUps;
+      return sum + this.#cost(test.setUpWork) + samples * this.#cost(test.work);
+    }, 0);
+  }
+
+  #cost({ prefillTokens, decodeTokens, loads }: PlannedTest['work']): number {
+    const { prefillTokenMs, decodeTokenMs, loadMs } = this.#rates;
+    return prefillTokens * prefillTokenMs + decodeTokens * decodeTokenMs + loads * loadMs;
+  }
+
+  async #runTests(plan: readonly PlannedTest[]): Promise<void> {
+    const { clock, signal } = this.#at;
+    const startMs = clock.now();
+    for (const [i, test] of plan.entries()) {
+      const etaMs = (samples: number) => this.#eta(plan, i, samples, clock.now() - startMs);
+      try {
+        await this.#runTest(test, startMs, etaMs);
+      } catch (error) {
+        if (signal.aborted || this.#engine.getLoadedModel() === null) throw error;
+        // A test that fails takes only itself with it.
+        this.#recorder.label('failed');
+        this.#recorder.note(`${test.series[0]!.id} failed: ${errorMessage(error)}`);
+      }
+      this.#options.onReport?.(this.#report('running'));
+    }
+    await this.#checkDrift(plan);
+  }
+
+  async #runTest(test: PlannedTest, startMs: number, etaMs: (samples: number) => number): Promise<void> {
+    const { signal, clock } = this.#at;
+    this.#recorder.begin(test);
+    try {
+      signal.throwIfAborted();
+      await test.setUp?.({ signal });
+      let counted = 0;
+      let attempts = 0;
+      const most = test.repetitions * (1 + REPEATS_PER_SAMPLE);
+      for (let sample = 0; counted < test.repetitions && attempts < most; sample++) {
+        const isWarmUp = sample < test.warmUps;
+        this.#options.onProgress?.({
+          suite: test.suite,
+          test: test.series[0]!.id,
+          repetition: sample + 1,
+          of: Math.max(test.warmUps + test.repetitions, sample + 1),
+          elapsedMs: clock.now() - startMs,
+          etaMs: etaMs(sample),
+        });
+        const mark = await this.#takeSample(test, sample, isWarmUp);
+        if (isWarmUp) continue;
+        attempts++;
+        const isWorthRepeating = mark === 'clock' || (mark === 'busy' && this.#options.probe.repeats);
+        if (!isWorthRepeating) counted++;
+      }
+    } finally {
+      this.#recorder.end();
+    }
+  }
+
+  async #takeSample(test: PlannedTest, index: number, isWarmUp: boolean) {
+    const { clock, signal } = this.#at;
+    signal.throwIfAborted();
+    const watch = await this.#options.probe.start();
+    const before = { ms: clock.now(), wall: clock.wall() };
+    try {
+      const taken = await test.take({ signal }, index);
+      const elapsedMs = clock.now() - before.ms;
+      const wallMs = clock.wall() - before.wall;
+      return this.#recorder.add(taken, { elapsedMs, wallMs, busy: await watch.stop() }, isWarmUp);
+    } catch (error) {
+      await watch.stop();
+      throw error;
+    }
+  }
+
+  /** What is left, by the estimate, corrected by how wrong it has been so far. */
+  #eta(plan: readonly PlannedTest[], index: number, samples: number, elapsedMs: number): number {
+    const doneMs = this.#estimate(plan.slice(0, index)) + samples * this.#cost(plan[index]!.work);
+    const leftMs = Math.max(0, this.#estimate(plan) - doneMs);
+    const correction = doneMs === 0 ? 1 : Math.min(5, Math.max(0.2, elapsedMs / doneMs));
+    return leftMs * correction;
+  }
+
+  /** The first standard test once more, at the end: was the machine still what it was at the beginning? */
+  async #checkDrift(plan: readonly PlannedTest[]): Promise<void> {
+    const test = plan.find(({ suite }) => suite === 'standard');
+    const before = test === undefined ? [] : this.#recorder.durations(test);
+    if (before.length === 0) return;
+    const { signal } = this.#at;
+    const size = this.#shortSuites.includes('standard') ? SHORT : FULL;
+    const again = this.#planSuite('standard', size, () => undefined)[0]!;
+    await again.setUp?.({ signal });
+    const watch = await this.#options.probe.start();
+    let isBusy: boolean;
+    let ms: number;
+    try {
+      ({ ms } = await again.take({ signal }, 0));
+    } finally {
+      isBusy = (await watch.stop()) !== null;
+    }
+    const ratio = ms / Math.max(...before);
+    if (isBusy || ratio < THROTTLED_AT_END) return;
+    this.#recorder.label('throttled');
+    this.#recorder.note(
+      `At the end ${again.series[0]!.id} took ${percent(ratio)} longer than its slowest sample at the beginning.`,
+    );
+  }
+
+  #stop(error: unknown): void {
+    const { signal } = this.#at;
+    const isAborted = signal.aborted;
+    this.#recorder.label(
+      isAborted
+        ? 'aborted'
+        : isTramontaneError(error) && error.code === 'device-lost'
+          ? 'device-lost'
+          : 'failed',
+    );
+    this.#stoppedBy = isAborted ? 'It was stopped by hand.' : errorMessage(error);
+  }
+
+  #report(state: 'running' | 'ended' = 'ended'): BenchReport {
+    const { clock, start, model, facts } = this.#at;
+    const recorder = this.#recorder;
+    const isPartial = state === 'running' || this.#stoppedBy !== null || recorder.labels.includes('failed');
+    const labels = recorder.labels;
+    const settings: BenchSettings = {
+      suites: this.#suites,
+      shortSuites: [...this.#shortSuites],
+      depths: this.#options.depths ?? (this.#shortSuites.includes('standard') ? SHORT : FULL).depths,
+      repetitions:
+        this.#options.repetitions ?? (this.#shortSuites.includes('standard') ? SHORT : FULL).repetitions,
+      estimateMs: this.#estimateMs,
+    };
+    return {
+      version: REPORT_VERSION,
+      status: isPartial ? 'partial' : 'complete',
+      labels: isPartial ? ['partial', ...labels] : labels,
+      stoppedBy: this.#stoppedBy,
+      startedAt: new Date(start.wall).toISOString(),
+      durationMs: Math.max(0, clock.now() - start.ms),
+      settings,
+      machine: buildMachineCard(this.#options.host, model.adapter, facts, this.#resolutionMs),
+      software: {
+        tramontane: this.#options.version,
+        webLlm: facts.webLlm,
+        library: model.library,
+        libraryByteLength: facts.library.byteLength,
+        librarySha256: facts.library.sha256,
+        runtime: facts.runtime,
+      },
+      model: {
+        id: model.id,
+        name: facts.name,
+        quantization: facts.quantization,
+        parameterCount: facts.parameterCount,
+        weightBytes: facts.weightBytes,
+        sourceSha256: facts.sourceSha256,
+        tensorCacheSha256: facts.tensorCacheSha256,
+        contextLength: model.contextLength,
+        memory: model.memory,
+      },
+      tests: recorder.tests,
+      selfCheck: this.#selfCheck,
+      notes: recorder.notes,
+    };
+  }
+}
+
+/** A faulty clock must not make an estimate of nothing, or of less. */
+function positive(ms: number): number {
+  return ms > 0 ? ms : 1;
+}

@@ -1,0 +1,74 @@
+/** How long a model takes to be ready: from the store, and (measured by the run's first load) over the network. */
+import type { LoadOptions, ModelSource } from '../../engine/api.ts';
+import { type LoadTiming, timeLoad } from '../load-timing.ts';
+import {
+  NO_WORK,
+  type PlannedTest,
+  type Series,
+  type SuiteContext,
+  type TakenSample,
+} from '../planned-test.ts';
+
+/** Loads that take longer are measured once. */
+const LONG_LOAD_MS = 20_000;
+
+export function planLoad(
+  { engine, size, clock }: SuiteContext,
+  source: ModelSource,
+  options: LoadOptions,
+  firstLoad: LoadTiming,
+): PlannedTest[] {
+  return [
+    {
+      suite: 'load',
+      series: loadSeries('warm'),
+      repetitions: firstLoad.ms > LONG_LOAD_MS ? 1 : size.load.repetitions,
+      warmUps: 0,
+      setUpWork: NO_WORK,
+      work: { ...NO_WORK, loads: 1 },
+      async take({ signal }) {
+        await engine.unloadModel();
+        const { timing } = await timeLoad(engine, source, { ...options, signal }, clock);
+        return loadSample(timing);
+      },
+    },
+  ];
+}
+
+export function loadSeries(temperature: 'cold' | 'warm'): Series[] {
+  const series = (what: string, unit: Series['unit']) => ({
+    id: `${temperature} load${what}`,
+    unit,
+    tokens: null,
+    depth: 0,
+  });
+  return [
+    series('', 'ms'),
+    series(': download', 'MB/s'),
+    series(': to the GPU', 'MB/s'),
+    series(': kernels', 'ms'),
+  ];
+}
+
+/** In the order of {@link loadSeries}. */
+export function loadSample({ ms, phases }: LoadTiming): TakenSample {
+  const download = phases.get('download');
+  const read = phases.get('read');
+  const upload = phases.get('upload');
+  const compile = phases.get('compile');
+  return {
+    values: [
+      ms,
+      download === undefined ? null : megabytesPerSecond(download.amount, download.ms),
+      // Shards are read while others are uploaded: the two are one phase.
+      upload === undefined ? null : megabytesPerSecond(upload.amount, upload.ms + (read?.ms ?? 0)),
+      compile?.ms ?? null,
+    ],
+    ms,
+    parts: [],
+  };
+}
+
+function megabytesPerSecond(bytes: number, ms: number): number | null {
+  return ms > 0 && bytes > 0 ? bytes / 1000 / ms : null;
+}

@@ -4,7 +4,7 @@ import { deviceMemoryGib } from '../base/device-memory.ts';
 import { isAbortError } from '../base/errors.ts';
 import type { AdapterReport, Engine, LoadedModel, ModelCard, Progress } from '../engine/api.ts';
 import { assessFit, type Fit } from '../models/fit.ts';
-import { estimateStorage, requestPersistence, type StorageEstimate } from '../storage/quota.ts';
+import { estimateStorage, type StorageEstimate } from '../storage/quota.ts';
 import { FrameScheduler } from '../ui/frame-scheduler.ts';
 
 export type ModelState =
@@ -97,8 +97,6 @@ export class ModelController implements ReactiveController {
     this.#latestProgress = null;
     this.#set({ status: 'loading', card, progress: null });
     try {
-      // Whether it agrees or not: the browser may only evict what it was not asked to keep.
-      await requestPersistence();
       const loaded = await engine.loadModel(card, {
         signal: loading.signal,
         onProgress: (progress) => {

@@ -11,7 +11,7 @@ import { ProgressMeter } from '../base/progress-meter.ts';
 import { sha256Hex } from '../base/sha256.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../models/model-files.ts';
 import { withModelLock } from '../storage/model-lock.ts';
-import { requestPersistence, requireRoom } from '../storage/quota.ts';
+import { requireRoom } from '../storage/quota.ts';
 import {
   lastSegment,
   type NewModel,
@@ -260,7 +260,6 @@ async function storeModel(
     stored.set(file.storedName, known.find(({ storedName }) => storedName === file.storedName) ?? file);
   }
   if (missing.length > 0) {
-    await requestPersistence();
     await requireRoom(sumBytes(missing) - (await store.countJournalled(id)));
     const describe = (): PendingModel => ({
       version: 1,

@@ -1,13 +1,14 @@
-import { TramontaneError } from '../base/errors.ts';
+import { isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
 import { sha256Hex } from '../base/sha256.ts';
-import { withModelFiles } from '../storage/model-lock.ts';
-import { sumBytes, type WeightStore } from '../storage/weight-store.ts';
+import { withModelFiles, withModelLock } from '../storage/model-lock.ts';
+import { type StoredFile, sumBytes, type WeightStore } from '../storage/weight-store.ts';
 import type { LoadCallOptions, VerifyReport } from './api.ts';
 
 /**
  * Reads a stored model, a file at a time, and compares it with the checksums recorded when it was stored. A file without
- * one, from the store's version 1, is compared by its length.
+ * one, from the store's version 1, is compared by its length. What is damaged is dropped: the model then is pending,
+ * and loading or importing it again fetches these files only.
  * @throws TramontaneError `model-unknown`, `storage-failed`; `signal.reason` when aborted
  */
 export async function verifyModel(
@@ -15,7 +16,7 @@ export async function verifyModel(
   id: string,
   { signal, onProgress }: LoadCallOptions = {},
 ): Promise<VerifyReport> {
-  return withModelFiles(id, signal, async () => {
+  const report = await withModelFiles(id, signal, async () => {
     const model = await store.readModel(id);
     if (model === null) {
       throw new TramontaneError('model-unknown', `${id} is not stored here.`, {
@@ -26,16 +27,43 @@ export async function verifyModel(
     const files = [...model.smallFiles, ...model.files];
     const byteLength = sumBytes(files);
     const meter = new ProgressMeter(byteLength);
-    const damaged: string[] = [];
+    const damaged: StoredFile[] = [];
     for (const file of files) {
       signal?.throwIfAborted();
-      const blob = await store.readFile(id, file.storedName);
-      const isWhole =
-        blob?.size === file.byteLength &&
-        (file.sha256 === null || (await sha256Hex(await blob.arrayBuffer())) === file.sha256);
-      if (!isWhole) damaged.push(file.name);
+      if (!(await isIntact(store, id, file))) damaged.push(file);
       onProgress?.({ phase: 'read', ...meter.add(file.byteLength) });
     }
     return { files: files.length, byteLength, damaged };
   });
+  await dropDamaged(store, id, report.damaged);
+  return { ...report, damaged: report.damaged.map(({ name }) => name) };
+}
+
+/** Reads a file whole, and compares it with what was stored. */
+export async function isIntact(store: WeightStore, id: string, file: StoredFile): Promise<boolean> {
+  const blob = await store.readFile(id, file.storedName);
+  if (blob?.size !== file.byteLength) return false;
+  try {
+    const bytes = await blob.arrayBuffer();
+    return file.sha256 === null || (await sha256Hex(bytes)) === file.sha256;
+  } catch (error) {
+    // What the browser cannot read from the disk.
+    if (error instanceof DOMException) return false;
+    throw error;
+  }
+}
+
+/** Takes damaged files from a model, unless another tab is storing it anew. */
+export async function dropDamaged(
+  store: WeightStore,
+  id: string,
+  damaged: readonly StoredFile[],
+): Promise<void> {
+  if (damaged.length === 0) return;
+  const names = damaged.map(({ storedName }) => storedName);
+  try {
+    await withModelLock(id, {}, () => store.dropFiles(id, names));
+  } catch (error) {
+    if (!isTramontaneError(error) || error.code !== 'model-busy') throw error;
+  }
 }

@@ -22,7 +22,7 @@ import {
   TOKENIZER_FILE,
 } from '../models/model-files.ts';
 import { withModelAlone, withModelFiles } from '../storage/model-lock.ts';
-import type { StoredFile, WeightStore } from '../storage/weight-store.ts';
+import type { WeightStore } from '../storage/weight-store.ts';
 import { readAdapter, requireCaps } from './adapter-report.ts';
 import type {
   AdapterReport,
@@ -54,6 +54,7 @@ import { collectChat } from './collect-chat.ts';
 import { type FetchedModel, fetchModel, LIBRARY_FILE, type ModelDescriptionFiles } from './fetch-model.ts';
 import { plainTemplate } from './import/model-config.ts';
 import { describeLoadedModel, type LoadedParts } from './model-facts.ts';
+import { ModelReader } from './model-reader.ts';
 import { requireInteger } from './request-checks.ts';
 import { RequestQueue } from './request-queue.ts';
 import { scoreTokens } from './score.ts';
@@ -245,7 +246,7 @@ export class WebLlmEngine implements BenchmarkEngine {
 
   async describeModel(): Promise<LoadedModelFacts> {
     const { source, parts, adapter } = this.#requireSession();
-    const tensorCache = await this.#readFile(source, [], TENSOR_CACHE_FILE);
+    const tensorCache = await new ModelReader(this.#options.store, source.id).read(TENSOR_CACHE_FILE);
     return describeLoadedModel(parts, tensorCache, adapter.gpuDevice);
   }
 
@@ -347,11 +348,11 @@ export class WebLlmEngine implements BenchmarkEngine {
     const { signal, onProgress } = options;
     const { parsed, plan } = preparation ?? { parsed: null, plan: null };
     const generated = source.modelLibUrl === undefined;
-    const readFile = (name: string) => this.#readFile(source, files.shards, name);
+    const reader = new ModelReader(this.#options.store, source.id, files.shards);
     const overrides: Record<string, unknown> = {};
     if (options.contextLength !== undefined) overrides.context_window_size = options.contextLength;
     if (parsed !== null) overrides.conv_template = plainTemplate(parsed.description.stopTokenIds);
-    const wasm = plan === null ? new Uint8Array(await readFile(LIBRARY_FILE)) : link(plan.spec);
+    const wasm = plan === null ? new Uint8Array(await reader.read(LIBRARY_FILE)) : link(plan.spec);
     const libraryUrl = URL.createObjectURL(new Blob([wasm], { type: 'application/wasm' }));
 
     const webllm = await import('@mlc-ai/web-llm');
@@ -397,7 +398,7 @@ export class WebLlmEngine implements BenchmarkEngine {
         shardNames,
         readFile: async (name) => {
           signal?.throwIfAborted();
-          const contents = await readFile(name);
+          const contents = await reader.read(name);
           // Later shards are read while earlier ones are uploaded: one phase at a time is enough to follow.
           if (shardNames.includes(name) && upload.read().bytes === 0) {
             onProgress?.({ phase: 'read', ...read.add(contents.byteLength) });
@@ -467,33 +468,11 @@ export class WebLlmEngine implements BenchmarkEngine {
       await engine.unload().catch(() => undefined);
       (device as GPUDevice | null)?.destroy();
       signal?.throwIfAborted();
-      throw explainLoadFailure(error, failure);
+      throw await reader.explain(explainLoadFailure(error, failure));
     } finally {
       restoreCaches();
       URL.revokeObjectURL(libraryUrl);
     }
-  }
-
-  async #readFile(source: ModelSource, shards: readonly StoredFile[], name: string): Promise<ArrayBuffer> {
-    const shard = shards.find((candidate) => candidate.name === name);
-    const blob = await this.#options.store.readFile(source.id, shard?.storedName ?? name);
-    if (blob === null) {
-      throw new TramontaneError('shard-missing', `${name} is no longer in the weight store.`, {
-        nextStep: 'Load the model again with the network connected: only what is missing is downloaded.',
-        data: { file: name },
-      });
-    }
-    if (shard !== undefined && blob.size !== shard.byteLength) {
-      throw new TramontaneError(
-        'shard-truncated',
-        `${name} holds ${blob.size} of ${shard.byteLength} bytes.`,
-        {
-          nextStep: 'Load the model again with the network connected: only what is missing is downloaded.',
-          data: { file: name },
-        },
-      );
-    }
-    return blob.arrayBuffer();
   }
 
   /** The session is over at once, so that whoever looks sees no model; calls that use it find out by `lost`. */

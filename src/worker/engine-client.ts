@@ -21,6 +21,7 @@ import type {
   StoredModelInfo,
 } from '../engine/api.ts';
 import { collectChat } from '../engine/collect-chat.ts';
+import { requestPersistence } from '../storage/quota.ts';
 import { CallClient } from './call-client.ts';
 import type { Endpoint, EngineAnswer, EngineCalls, EngineMessage } from './protocol.ts';
 
@@ -46,8 +47,11 @@ export class EngineClient implements BenchmarkEngine {
     return this.#calls.call('getAdapter', null, options);
   }
 
-  loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
+  async loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
     const { signal, onProgress, ...loadOptions } = options;
+    signal?.throwIfAborted();
+    // Workers cannot ask. Whether the browser agrees or not: it may only evict what it was not asked to keep.
+    await requestPersistence();
     return this.#calls.call(
       'loadModel',
       { source, options: loadOptions },

@@ -41,7 +41,7 @@ export interface Fault {
   kind: FaultKind;
   /** Of the file. */
   path: string;
-  /** Requests for the file that are left alone before. Default 0. */
+  /** Requests for the file before it, since the faults were set. Default 0. */
   after?: number;
   /** Requests that suffer it. Default 1. */
   times?: number;
@@ -100,17 +100,16 @@ export async function startHostileServer(
 ): Promise<HostileServer> {
   const files = new Map<string, ServedFile>();
   for (const [path, bytes] of contents) files.set(path, { contents: bytes, version: 1 });
-  let faults: (Fault & { seen: number })[] = [];
+  let faults: readonly Fault[] = [];
+  /** By path, since the faults were set. */
+  const requests = new Map<string, number>();
   const answers: ServedAnswer[] = [];
 
   const takeFault = (path: string): Fault | null => {
-    for (const fault of faults) {
-      if (fault.path !== path) continue;
-      const seen = fault.seen++;
-      const first = fault.after ?? 0;
-      if (seen >= first && seen < first + (fault.times ?? 1)) return fault;
-    }
-    return null;
+    const index = requests.get(path) ?? 0;
+    requests.set(path, index + 1);
+    const isDue = ({ after = 0, times = 1 }: Fault) => index >= after && index < after + times;
+    return faults.find((fault) => fault.path === path && isDue(fault)) ?? null;
   };
 
   const respond = async (request: IncomingMessage, response: ServerResponse, isOther: boolean) => {
@@ -220,7 +219,8 @@ export async function startHostileServer(
         0,
       ),
     setFaults(list) {
-      faults = list.map((fault) => ({ ...fault, seen: 0 }));
+      faults = list;
+      requests.clear();
     },
     async close() {
       for (const origin of origins) await origin.close();

@@ -5,7 +5,7 @@
 import { TramontaneError } from '../../base/errors.ts';
 import { CONFIG_FILE } from '../../models/model-files.ts';
 import { withModelLock } from '../../storage/model-lock.ts';
-import { requestPersistence, requireRoom } from '../../storage/quota.ts';
+import { requireRoom } from '../../storage/quota.ts';
 import {
   type PendingModel,
   type StoredFile,
@@ -42,7 +42,6 @@ export async function storeModel(
   return withModelLock(planned.id, { ...(signal && { signal }) }, async () => {
     const { finished, startedAt } = await findFinished(store, planned, options.restart ?? false);
     const missing = planned.plan.shards.filter(({ name }) => !finished.has(name));
-    await requestPersistence();
     await requireRoom(sumBytes(missing));
     const weights = await planned.opened.openWeights();
     try {

@@ -1,0 +1,198 @@
+/** What downloads of models promise when they are interrupted, meet each other, or find the store not as it was. */
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { createFolderModel, damageFile, findFault } from '../../tests/tools/folder-model.ts';
+import { type HostileServer, startHostileServer } from '../../tests/tools/hostile-server.ts';
+import { createTestClock } from '../../tests/tools/test-clock.ts';
+import { MemoryWeightStore } from '../storage/weight-store.ts';
+import type { Progress } from './api.ts';
+import { type FetchModelOptions, fetchModel } from './fetch-model.ts';
+import { listPendingModels } from './stored-models.ts';
+
+const model = createFolderModel();
+/** What is sent of the small files at each load. */
+const smallBytes =
+  [...model.files.values()].reduce((sum, { byteLength }) => sum + byteLength, 0) - model.shardBytes;
+
+let server: HostileServer;
+beforeEach(async () => {
+  server = await startHostileServer(model.files, { chunkBytes: 4096 });
+});
+afterEach(async () => {
+  vi.unstubAllGlobals();
+  await server.close();
+});
+
+const fetchTo = (store: MemoryWeightStore, options: Partial<FetchModelOptions> = {}) =>
+  fetchModel(
+    { id: 'm', url: server.url },
+    { store, baseUrl: server.url, clock: createTestClock(), pieceBytes: 16_384, ...options },
+  );
+const shardBytesSent = () => server.sentBytes() - smallBytes;
+
+test('an abort in the middle of shards loses nothing: the next load fetches the rest, to the byte', async () => {
+  const store = new MemoryWeightStore();
+  const controller = new AbortController();
+  const reason = new Error('stop');
+  let received = 0;
+  const first = fetchTo(store, {
+    signal: controller.signal,
+    onProgress: ({ bytes }) => {
+      received = bytes;
+      if (bytes > 150_000) setTimeout(() => controller.abort(reason));
+    },
+  });
+  server.setFaults([{ kind: 'stall', path: model.shards[1]!.path }]);
+  await expect(first).rejects.toBe(reason);
+  expect(await store.readModel('m')).toBeNull();
+  const pending = (await store.readPending('m'))!;
+  const kept = pending.doneBytes + (await store.countJournalled('m'));
+  expect(kept).toBe(received);
+  expect(await listPendingModels(store)).toMatchObject([
+    { id: 'm', doneBytes: kept, totalBytes: model.shardBytes, source: { url: server.url } },
+  ]);
+
+  server.setFaults([]);
+  server.answers.length = 0;
+  const progress: Progress[] = [];
+  await fetchTo(store, { onProgress: (reading) => progress.push(reading) });
+  expect(shardBytesSent()).toBe(model.shardBytes - kept);
+  expect(server.answers.some(({ status, offset }) => status === 206 && offset > 0)).toBe(true);
+  expect(Math.max(...progress.map(({ bytes }) => bytes))).toBe(model.shardBytes);
+  expect(await findFault(store, 'm', model)).toBeNull();
+  expect(await store.readPending('m')).toBeNull();
+  expect(await store.countJournalled('m')).toBe(0);
+});
+
+test('a shard whose file changed on the server meanwhile is begun anew', async () => {
+  const store = new MemoryWeightStore();
+  const path = model.shards[1]!.path;
+  server.setFaults([
+    { kind: 'stall', path },
+    // The same bytes, of another state as far as anybody can tell.
+    { kind: 'changed', path, after: 1 },
+  ]);
+  await fetchTo(store, { stallMs: 200 });
+  const answers = server.answers.filter((answer) => answer.path === path);
+  expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+  expect(await findFault(store, 'm', model)).toBeNull();
+});
+
+test('where a server sends whole files only, a broken shard is begun anew', async () => {
+  const store = new MemoryWeightStore();
+  const path = model.shards[1]!.path;
+  server.setFaults([
+    { kind: 'cut', path },
+    { kind: 'no-range', path, after: 1, times: 9 },
+  ]);
+  await fetchTo(store);
+  expect(await findFault(store, 'm', model)).toBeNull();
+  expect(shardBytesSent()).toBeLessThanOrEqual(model.shardBytes + model.shards[1]!.contents.byteLength);
+});
+
+test('two loads at once: one downloads, the other waits and finds the model stored', async () => {
+  const store = new MemoryWeightStore();
+  const both = [fetchTo(store), fetchTo(store)];
+  const [first, second] = await Promise.all(both);
+  expect(first!.shards).toEqual(second!.shards);
+  expect(server.sentBytes() - 2 * smallBytes).toBe(model.shardBytes);
+});
+
+test('a load that does not want to wait is told that another one is writing', async () => {
+  const store = new MemoryWeightStore();
+  server.setFaults([{ kind: 'stall', path: model.shards[0]!.path }]);
+  const controller = new AbortController();
+  const first = fetchTo(store, { signal: controller.signal });
+  await expect.poll(() => server.answers.some(({ fault }) => fault === 'stall')).toBe(true);
+  await expect(fetchTo(store, { wait: false })).rejects.toMatchObject({ code: 'model-busy' });
+  controller.abort();
+  await expect(first).rejects.toThrow();
+});
+
+test('a store that is cleared during a download makes no half model: an error, and the next load is whole', async () => {
+  const store = new MemoryWeightStore();
+  let cleared = false;
+  const first = fetchTo(store, {
+    onProgress: ({ bytes }) => {
+      if (cleared || bytes < 250_000) return;
+      cleared = true;
+      void store.deleteModel('m');
+    },
+  });
+  await expect(first).rejects.toMatchObject({ code: 'shard-missing', nextStep: expect.any(String) });
+  expect(await store.readModel('m')).toBeNull();
+  await fetchTo(store);
+  expect(await findFault(store, 'm', model)).toBeNull();
+});
+
+test('room is checked before the first byte of a shard', async () => {
+  const storage = { estimate: async () => ({ usage: 900, quota: 1000 }) };
+  vi.stubGlobal('navigator', { storage });
+  const store = new MemoryWeightStore();
+  await expect(fetchTo(store)).rejects.toMatchObject({
+    code: 'storage-quota',
+    data: { needed: model.shardBytes, free: 100 },
+  });
+  expect(shardBytesSent()).toBe(0);
+  vi.unstubAllGlobals();
+  await fetchTo(store);
+});
+
+test('a shard that is damaged in the store is the only one that is fetched again', async () => {
+  const store = new MemoryWeightStore();
+  await fetchTo(store);
+  const stored = (await store.readModel('m'))!.files[2]!;
+  await damageFile(store, 'm', stored.storedName, new Blob(['short']));
+  server.answers.length = 0;
+  await fetchTo(store);
+  expect(shardBytesSent()).toBe(stored.byteLength);
+  expect(await findFault(store, 'm', model)).toBeNull();
+});
+
+test('a model without an address comes from the store, or not at all', async () => {
+  const store = new MemoryWeightStore();
+  await fetchTo(store);
+  server.answers.length = 0;
+  const options = { store, baseUrl: server.url };
+  expect((await fetchModel({ id: 'm' }, options)).shards).toHaveLength(model.shards.length);
+  expect(server.answers).toEqual([]);
+  await expect(fetchModel({ id: 'other' }, options)).rejects.toMatchObject({ code: 'model-unknown' });
+  await store.dropFiles('m', [(await store.readModel('m'))!.files[0]!.storedName]);
+  await expect(fetchModel({ id: 'm' }, options)).rejects.toMatchObject({ code: 'model-unknown' });
+});
+
+test.each(['md5', 'none'] as const)(
+  'shards whose folder lists %s get a SHA-256 when they are stored',
+  async (hash) => {
+    const other = createFolderModel({ seed: 2, hash });
+    const own = await startHostileServer(other.files);
+    try {
+      const store = new MemoryWeightStore();
+      const load = () =>
+        fetchModel(
+          { id: 'm', url: own.url, name: 'Prebuilt' },
+          { store, baseUrl: own.url, clock: createTestClock() },
+        );
+      own.setFaults([{ kind: 'status', path: other.shards[3]!.path, status: 404 }]);
+      await expect(load()).rejects.toMatchObject({ code: 'shard-missing' });
+      await load();
+      const stored = (await store.readModel('m'))!;
+      expect(stored.files.map(({ sha256 }) => sha256?.length)).toEqual([64, 64, 64, 64]);
+      expect(stored.facts?.name).toBe('Prebuilt');
+      expect(await findFault(store, 'm', other)).toBeNull();
+      const sent = own.sentBytes();
+      await load();
+      expect(own.answers.filter(({ path }) => path.includes('shard')).length).toBe(5);
+      expect(own.sentBytes() - sent).toBeLessThan(2000);
+    } finally {
+      await own.close();
+    }
+  },
+);
+
+test('an unchanged model is not written again', async () => {
+  const store = new MemoryWeightStore();
+  await fetchTo(store);
+  const written = await store.readModel('m');
+  await fetchTo(store);
+  expect(await store.readModel('m')).toEqual(written);
+});

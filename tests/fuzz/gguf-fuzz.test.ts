@@ -28,6 +28,7 @@ describe('the corpus', () => {
     ['every-type.gguf', /^architecture-unsupported: The model's architecture is not named/],
     ['llama-chatml-tied-v2.gguf', /^imported$/],
     ['llama-k-quants.gguf', /^imported$|^format-unsupported/],
+    ['llama-sentencepiece.gguf', /^imported$/],
     ['llama-v7.gguf', /^imported$/],
     ['mistral3-v11-mixed.gguf', /^imported$|^format-unsupported/],
     ['reference-arrays.gguf', /^format-unsupported: .* is an array of arrays/],

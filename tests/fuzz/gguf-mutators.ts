@@ -72,9 +72,14 @@ const KEYS = [
   ...['model', 'pre', 'tokens', 'token_type', 'merges', 'scores', 'bos_token_id', 'eos_token_id'].map(
     ofTokenizer,
   ),
-  ...['eot_token_id', 'eom_token_id', 'unknown_token_id', 'add_bos_token', 'add_space_prefix'].map(
-    ofTokenizer,
-  ),
+  ...[
+    'eot_token_id',
+    'eom_token_id',
+    'unknown_token_id',
+    'add_bos_token',
+    'add_space_prefix',
+    'remove_extra_whitespaces',
+  ].map(ofTokenizer),
   'tokenizer.chat_template',
 ];
 

@@ -5,6 +5,8 @@ import { isTramontaneError } from '../../src/base/errors.ts';
 import { importGguf } from '../../src/engine/import/import-model.ts';
 import { checkTokenizer } from '../../src/engine/tokenizer-check.ts';
 import { memorySource } from '../../src/formats/byte-source.ts';
+import { TEKKEN_PATTERN } from '../../src/formats/tokenizer/pre-tokenizers.ts';
+import { buildTokenizerFromTekken } from '../../src/formats/tokenizer/tekken.ts';
 import { parseCatalogue } from '../../src/models/catalogue.ts';
 import { partByteLength } from '../../src/models/model-description.ts';
 import {
@@ -43,7 +45,20 @@ const json = (name: string): Json => JSON.parse(texts.get(name) ?? '');
 const modelFiles: Json = { config: json(CONFIG_FILE), cache: json(TENSOR_CACHE_FILE) };
 const catalogue = JSON.parse(readFileSync(new URL('../../models/models.json', import.meta.url), 'utf8'));
 const tokenizer = json(TOKENIZER_FILE);
-const seeds = [modelFiles, catalogue, tokenizer];
+const tekken: Json = {
+  config: {
+    version: 'v11',
+    pattern: TEKKEN_PATTERN,
+    default_vocab_size: 262,
+    default_num_special_tokens: 4,
+  },
+  vocab: Array.from({ length: 260 }, (_, rank) => ({
+    rank,
+    token_bytes: btoa(rank < 256 ? String.fromCharCode(rank) : 'abcdef'.slice(0, rank - 254)),
+  })),
+  special_tokens: ['<unk>', '<s>', '</s>'].map((token_str, rank) => ({ rank, token_str, is_control: true })),
+};
+const seeds = [modelFiles, catalogue, tokenizer, tekken];
 
 /** @returns whether the input was accepted */
 function attempt(read: () => void, codes: readonly string[]): boolean {
@@ -146,6 +161,16 @@ test(`tokenizers: ${INPUTS} inputs`, () => {
       return () => checkTokenizer(text);
     },
     ['tokenizer-invalid'],
+  );
+}, 600_000);
+
+test(`tekken.json: ${INPUTS} inputs`, () => {
+  fuzz(
+    (choice) => {
+      const text = choice.oneIn(3) ? mutateText(tekken, choice) : toText(mutateJson(tekken, seeds, choice));
+      return () => checkTokenizer(buildTokenizerFromTekken(text).tokenizerJson);
+    },
+    ['tokenizer-invalid', 'tokenizer-unsupported'],
   );
 }, 600_000);
 

@@ -178,6 +178,42 @@ writeSeed(
   2,
 );
 
+const controls = MISTRAL_V7.controls;
+const pieces = ['▁', 'a', 'b', 'ab', '▁a', '▁ab', 'a b'];
+const bytePieces = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+);
+const sentencePieceTokens = [...controls, ...bytePieces, ...pieces];
+writeSeed(
+  'llama-sentencepiece',
+  [
+    ...architectureEntries(SMALL),
+    ['tokenizer.ggml.model', text('llama')],
+    ['tokenizer.ggml.pre', text('default')],
+    ['tokenizer.ggml.tokens', strings(sentencePieceTokens)],
+    [
+      'tokenizer.ggml.scores',
+      { type: 'array', elementType: 'float32', value: sentencePieceTokens.map((_, id) => -id) },
+    ],
+    [
+      'tokenizer.ggml.token_type',
+      integers(
+        sentencePieceTokens.map((_, id) => {
+          if (id < controls.length) return 3;
+          if (id < controls.length + 256) return 6;
+          return id === sentencePieceTokens.length - 1 ? 4 : 1;
+        }),
+      ),
+    ],
+    ['tokenizer.ggml.bos_token_id', uint32(1)],
+    ['tokenizer.ggml.eos_token_id', uint32(2)],
+    ['tokenizer.ggml.add_space_prefix', { type: 'bool', value: true }],
+    ['tokenizer.chat_template', text(MISTRAL_V7.template)],
+  ],
+  modelTensors(SMALL, sentencePieceTokens.length, ['Q4_0']),
+);
+
 // Rows of a K-quant have 256 columns at least: in ffn_down only.
 const wide = { ...SMALL, intermediateSize: 256 };
 writeSeed(

@@ -45,6 +45,7 @@ const MAX_SLUG = 80;
 
 function slug(text: string): string {
   const plain = text
+    .slice(0, MAX_SLUG)
     .normalize('NFKD')
     .toLowerCase()
     .replace(/\p{M}/gu, '')

@@ -5,17 +5,34 @@
  */
 
 import { shown } from '../../base/shown.ts';
-import { invalidTokenizer } from './tokenizer-errors.ts';
+import { invalidTokenizer, unsupportedTokenizer } from './tokenizer-errors.ts';
 import type { Vocabulary } from './vocabulary.ts';
+
+/** Finding a token's cuts takes the square of its length; Tekken's longest has 78 bytes. */
+const MAX_TOKEN_LENGTH = 256;
+/** Mistral's vocabularies have up to 269,443. */
+const MAX_MERGES = 1 << 20;
+
+function requireShort(token: string, field: string): void {
+  if (token.length <= MAX_TOKEN_LENGTH) return;
+  throw unsupportedTokenizer(field, token, [`tokens of up to ${MAX_TOKEN_LENGTH} characters`]);
+}
+
+function requireFew(merges: readonly unknown[], field: string): void {
+  if (merges.length <= MAX_MERGES) return;
+  throw unsupportedTokenizer(field, `a vocabulary with more than ${MAX_MERGES} merges`, ['fewer']);
+}
 
 /**
  * Merges of a tiktoken vocabulary.
  * @param tokens by rank, one character for each byte
+ * @throws TramontaneError `tokenizer-unsupported` for tokens of lengths that no model has, or absurdly many merges
  */
-export function mergesFromRanks(tokens: readonly string[]): string[] {
+export function mergesFromRanks(tokens: readonly string[], field: string): string[] {
   const ranks = new Map(tokens.map((token, rank) => [token, rank]));
   const merges: string[] = [];
   for (const token of tokens) {
+    requireShort(token, field);
     const cuts: { left: number; right: number; at: number }[] = [];
     for (let at = 1; at < token.length; at++) {
       const left = ranks.get(token.slice(0, at));
@@ -25,6 +42,7 @@ export function mergesFromRanks(tokens: readonly string[]): string[] {
     }
     cuts.sort((a, b) => a.left - b.left || a.right - b.right);
     for (const { at } of cuts) merges.push(`${token.slice(0, at)} ${token.slice(at)}`);
+    requireFew(merges, field);
   }
   return merges;
 }
@@ -34,7 +52,7 @@ export function mergesFromRanks(tokens: readonly string[]): string[] {
  * text never becomes a byte piece by merging.
  * @param scores by id; the higher, the earlier
  * @throws FormatError `tokenizer-invalid` for a piece with a character that is no piece: SentencePiece would build it
- * from what tokenizer.json can only spell in bytes
+ * from what tokenizer.json can only spell in bytes; `tokenizer-unsupported` as {@link mergesFromRanks}
  */
 export function mergesFromScores(
   { entries, ids, kinds }: Vocabulary,
@@ -48,6 +66,7 @@ export function mergesFromScores(
   const merges: { score: number; left: string; right: string; leftId: number; rightId: number }[] = [];
   for (const [id, piece] of entries.entries()) {
     if (kinds[id] !== 'text') continue;
+    requireShort(piece, field);
     const characters = [...piece];
     if (characters.length === 1) continue;
     const unknown = characters.find((character) => pieceId(character) === undefined);
@@ -68,6 +87,7 @@ export function mergesFromScores(
       if (leftId === undefined || rightId === undefined) continue;
       merges.push({ score: scores[id]!, left, right, leftId, rightId });
     }
+    requireFew(merges, field);
   }
   // Pieces of one score are joined from the left, and in runs of one character the longer ones stand there.
   merges.sort(

@@ -152,7 +152,7 @@ export function buildTokenizerFromTekken(text: string): BuiltTokenizer {
   const eosId = findSpecial(special, '</s>');
   return createTokenizer(
     vocabulary,
-    mergesFromRanks(tokens),
+    mergesFromRanks(tokens, 'vocab'),
     { family: 'byte-level', normalizer: null, preTokenizer: json, ignoreMerges },
     {
       bosId: findSpecial(special, '<s>'),

@@ -1,20 +1,24 @@
 /** Writes small GGUF files, for tests and for models that scripts make. Good files only: tests spoil bytes themselves. */
 
 import { numberToFloat16 } from '../../src/base/float16.ts';
-import { GGML_TYPES, type GgmlType } from '../../src/formats/gguf/ggml-types.ts';
+import { GGML_TYPES, type GgmlType, ggmlByteLength } from '../../src/formats/gguf/ggml-types.ts';
 import type { GgufScalarType, GgufValue } from '../../src/formats/gguf/gguf.ts';
 
-export interface TensorToWrite {
+/** A tensor without its data. */
+export interface TensorToList {
   name: string;
   type: GgmlType;
   /** The contiguous dimension first, as in the file. */
   dimensions: readonly number[];
+}
+
+export interface TensorToWrite extends TensorToList {
   bytes: Uint8Array;
 }
 
-export interface GgufToWrite {
+export interface GgufToWrite<Tensor extends TensorToList = TensorToWrite> {
   metadata: readonly (readonly [key: string, value: GgufValue])[];
-  tensors: readonly TensorToWrite[];
+  tensors: readonly Tensor[];
   /** Default 3. */
   version?: number;
   /** Default 32; write `general.alignment` into the metadata where it differs. */
@@ -117,7 +121,27 @@ class ByteWriter {
 
 /** The bytes of a GGUF file. Tensor data follow in the order of the table; the last one is not padded. */
 export function writeGguf(file: GgufToWrite): Uint8Array<ArrayBuffer> {
-  const alignment = file.alignmentBytes ?? 32;
+  const writer = writeHeader(file);
+  for (const { bytes } of file.tensors) {
+    writer.pad(alignmentOf(file));
+    writer.bytes(bytes);
+  }
+  return writer.take();
+}
+
+/** The bytes before the data of the first tensor, padding included. */
+export function writeGgufHeader(file: GgufToWrite<TensorToList>): Uint8Array<ArrayBuffer> {
+  const writer = writeHeader(file);
+  writer.pad(alignmentOf(file));
+  return writer.take();
+}
+
+function alignmentOf({ alignmentBytes = 32 }: GgufToWrite<TensorToList>): number {
+  return alignmentBytes;
+}
+
+function writeHeader(file: GgufToWrite<TensorToList>): ByteWriter {
+  const alignment = alignmentOf(file);
   const writer = new ByteWriter();
   writer.bytes(new TextEncoder().encode('GGUF'));
   writer.scalar('uint32', file.version ?? 3);
@@ -135,19 +159,16 @@ export function writeGguf(file: GgufToWrite): Uint8Array<ArrayBuffer> {
     for (const element of value.value) writer.scalar(value.elementType, element);
   }
   let offset = 0;
-  for (const { name, type, dimensions, bytes } of file.tensors) {
+  for (const { name, type, dimensions } of file.tensors) {
     writer.string(name);
     writer.scalar('uint32', dimensions.length);
     for (const dimension of dimensions) writer.scalar('uint64', BigInt(dimension));
     writer.scalar('uint32', GGML_TYPES[type].id);
     writer.scalar('uint64', BigInt(offset));
-    offset = Math.ceil((offset + bytes.byteLength) / alignment) * alignment;
+    const elements = dimensions.reduce((product, length) => product * length, 1);
+    offset = Math.ceil((offset + ggmlByteLength(type, elements)) / alignment) * alignment;
   }
-  for (const { bytes } of file.tensors) {
-    writer.pad(alignment);
-    writer.bytes(bytes);
-  }
-  return writer.take();
+  return writer;
 }
 
 export type QuantisableType = 'F32' | 'F16' | 'Q4_0' | 'Q4_1' | 'Q8_0';

@@ -27,6 +27,11 @@ const CONTROL_NAMES: Readonly<Record<number, string>> = {
 };
 const CONTROL_COUNT = 40;
 
+/** Surfaces of the first `count` ids. */
+export function controlSurfaces(count: number): string[] {
+  return Array.from({ length: count }, (_, id) => CONTROL_NAMES[id] ?? `<SPECIAL_${id}>`);
+}
+
 const WORDS =
   `the of and to in is you that it he was for on are as with his they at be this have from or one had by
 word but not what all were we when your can said there use an each which she do how their if will up other about out
@@ -98,7 +103,7 @@ function mergePair(pieces: readonly string[], left: string, right: string): stri
 }
 
 export function createTinyVocabulary(): TinyVocabulary {
-  const control = Array.from({ length: CONTROL_COUNT }, (_, id) => CONTROL_NAMES[id] ?? `<SPECIAL_${id}>`);
+  const control = controlSurfaces(CONTROL_COUNT);
   const merges = trainMerges(WORDS);
   const tokens = [...new Set([...control, ...byteCharacters(), ...merges.map((pair) => pair.join(''))])];
   const ids = new Map(tokens.map((token, id) => [token, id]));

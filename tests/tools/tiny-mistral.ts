@@ -64,7 +64,7 @@ const MIXED: readonly (readonly [name: RegExp, type: QuantisableType])[] = [
 const SEED = 20_250_620;
 
 /** In Mistral's dialect v11, as far as chat goes. */
-const CHAT_TEMPLATE = `{{- bos_token }}
+export const MISTRAL_V11_JINJA = `{{- bos_token }}
 {%- if messages[0]['role'] == 'system' %}
     {{- '[SYSTEM_PROMPT]' + messages[0]['content'] + '[/SYSTEM_PROMPT]' }}
     {%- set messages = messages[1:] %}
@@ -233,7 +233,7 @@ function createMetadata(shape: TinyMistralShape, vocabulary: TinyVocabulary): [s
     ['tokenizer.ggml.unknown_token_id', uint32(0)],
     ['tokenizer.ggml.padding_token_id', uint32(11)],
     ['tokenizer.ggml.add_bos_token', { type: 'bool', value: true }],
-    ['tokenizer.chat_template', text(CHAT_TEMPLATE)],
+    ['tokenizer.chat_template', text(MISTRAL_V11_JINJA)],
   ];
 }
 

@@ -16,13 +16,15 @@ tekken:     mistral-common, reading a tekken.json with the first ranks only, so 
             of the ranks is a complete Tekken vocabulary. Versions v3, v7, v11 and v13 of the file must give the same
             ids. `tekken-full` has all 131,072.
 spm:        sentencepiece, with some of the pieces of mistral-common's tokenizer.model.v3: the first control tokens, all
-            user-defined ones and bytes, the best merges, and every character that those need. `spm-full` has all.
+            user-defined ones and bytes, the best merges, and every character that those need. `spm-full` has all. Of
+            the merges that transformers' converter derives there is a sum.
 llama-bpe:  tiktoken with Llama 3's split pattern, as transformers has it, over those ranks and some numbers.
 
 Every U+0001 is removed from the strings first, as the product does. The vocabularies are given as a GGUF file has
 them: tokens in the byte alphabet, token types, merges.
 """
 import base64
+import hashlib
 import json
 import os
 import sys
@@ -36,6 +38,7 @@ from mistral_common.tokens.tokenizers.tekken import SpecialTokenInfo, Tekkenizer
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers.convert_slow_tokenizer import generate_merges
 from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "fixtures")
@@ -162,12 +165,15 @@ def cut_spm(model: ModelProto) -> None:
 
 def spm_goldens(model: ModelProto) -> dict:
     reference = SentencePieceProcessor(model_proto=model.SerializeToString())
+    vocabulary = {piece.piece: i for i, piece in enumerate(model.pieces)}
+    merges = generate_merges(vocabulary, [(piece.piece, piece.score) for piece in model.pieces])
     return {
         "tokens": [piece.piece for piece in model.pieces],
         "scores": [int(piece.score) if piece.score == int(piece.score) else piece.score for piece in model.pieces],
         "types": [piece.type for piece in model.pieces],
         "bos": reference.bos_id(),
         "eos": reference.eos_id(),
+        "mergesSha256": hashlib.sha256("\n".join(" ".join(merge) for merge in merges).encode()).hexdigest(),
         "ids": [reference.encode(text) for text in strings()],
     }
 

@@ -26,6 +26,8 @@ export interface SentencePieceFixture {
   types: number[];
   bos: number;
   eos: number;
+  /** Of the lines that transformers' merges make. */
+  mergesSha256: string;
   ids: number[][];
 }
 
@@ -82,7 +84,9 @@ export function vocabularyMetadata(fixture: Omit<VocabularyFixture, 'ids'>): Ggu
 }
 
 /** The same for a SentencePiece vocabulary. */
-export function sentencePieceMetadata(fixture: Omit<SentencePieceFixture, 'ids'>): GgufMetadata {
+export function sentencePieceMetadata(
+  fixture: Omit<SentencePieceFixture, 'ids' | 'mergesSha256'>,
+): GgufMetadata {
   return new Map<string, GgufValue>([
     ['tokenizer.ggml.model', string('llama')],
     ['tokenizer.ggml.pre', string('default')],

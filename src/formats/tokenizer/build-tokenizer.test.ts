@@ -1,10 +1,14 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { openSmolLm2 } from '../../../tests/tools/smollm2.ts';
 import {
   floats,
+  hasFullFixture,
   integer,
   integers,
   readFixture,
+  readFullFixture,
+  type SentencePieceFixture,
   sentencePieceMetadata,
   string,
   strings,
@@ -141,6 +145,18 @@ describe('byte-level', () => {
     metadata.set('tokenizer.ggml.token_type', integers([]));
     expectRefused(metadata, 'tokenizer.ggml.tokens', strings([]), 'tokenizer-invalid');
   });
+});
+
+describe('merges of SentencePiece vocabularies are those of the reference conversion', () => {
+  const expectMerges = (fixture: SentencePieceFixture) => {
+    const { tokenizerJson } = buildTokenizerJson(sentencePieceMetadata(fixture));
+    const { merges } = (JSON.parse(tokenizerJson) as { model: { merges: string[] } }).model;
+    expect(createHash('sha256').update(merges.join('\n')).digest('hex')).toBe(fixture.mergesSha256);
+  };
+  test('spm-small.json', () => expectMerges(readFixture('spm-small.json')));
+  for (const name of ['spm-v1.json', 'spm-v3.json']) {
+    test.skipIf(!hasFullFixture(name))(name, () => expectMerges(readFullFixture(name)));
+  }
 });
 
 describe('SentencePiece', () => {

@@ -3,6 +3,7 @@
  * fixtures; whole ones run with the full suite where `.cache` has them.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { byteLevelFile, sentencePieceFile } from '../../../tests/tools/hugging-face-files.ts';
 import { openSmolLm2 } from '../../../tests/tools/smollm2.ts';
 import {
   hasFullFixture,
@@ -19,6 +20,7 @@ import { privateForm, stripPrivateForms } from '../../base/control-text.ts';
 import { parseGguf } from '../gguf/parse-gguf.ts';
 import { type BuiltTokenizer, buildTokenizerJson } from './build-tokenizer.ts';
 import { BYTE_ALPHABET } from './byte-alphabet.ts';
+import { privatiseTokenizerJson } from './privatise.ts';
 import { buildTokenizerFromTekken } from './tekken.ts';
 import type { TokenizerFamily } from './tokenizer-json.ts';
 
@@ -42,6 +44,12 @@ const tekken = (fixture: VocabularyFixture, version: string): Family => ({
   ids: fixture.ids,
 });
 
+function huggingFace<T extends { ids: number[][] }>(write: (fixture: T) => object, name: string): Family {
+  const fixture = readFixture<T>(name);
+  const built = privatiseTokenizerJson(JSON.stringify(write(fixture)), { bosId: 1, eosId: 2 });
+  return { built, ids: fixture.ids };
+}
+
 async function smolLm2(): Promise<Family> {
   const source = await openSmolLm2();
   const built = buildTokenizerJson((await parseGguf(source)).metadata);
@@ -54,8 +62,17 @@ const families: [name: string, open: () => Family | Promise<Family>, file?: stri
   ['SmolLM2, from its GGUF', smolLm2],
   ['Tekken', () => gguf(readFixture('tekken-small.json'))],
   ['Tekken, from tekken.json v7', () => tekken(readFixture('tekken-small.json'), 'v7')],
+  ['Tekken, from its own tokenizer.json', () => huggingFace(byteLevelFile, 'tekken-small.json')],
   ['Llama 3', () => gguf(readFixture('llama-bpe-small.json'))],
   ['SentencePiece', () => spm(readFixture('spm-small.json'))],
+  [
+    'SentencePiece, from its own tokenizer.json',
+    () =>
+      huggingFace(
+        (fixture: SentencePieceFixture) => sentencePieceFile(fixture, 'metaspace'),
+        'spm-small.json',
+      ),
+  ],
   ['the whole of Tekken', () => gguf(readFullFixture('tekken-full.json')), 'tekken-full.json'],
   [
     'the whole of Tekken, from tekken.json v11',

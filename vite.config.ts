@@ -13,7 +13,7 @@ const packageJson = JSON.parse(readFileSync(new URL('./package.json', import.met
   dependencies: Record<string, string>;
 };
 
-const pages = ['index', 'json', 'ask'];
+const pages = ['index', 'json', 'bench', 'ask'];
 
 export default defineConfig({
   base: './',
@@ -29,11 +29,12 @@ export default defineConfig({
       input: {
         ...Object.fromEntries(pages.map((page) => [page, `${page}.html`])),
         embed: 'src/app/embed.ts',
+        'embed-bench': 'src/app/embed-bench.ts',
       },
-      // Pages embed the element by this name; it has to stay, and so have its exports.
+      // Pages embed the elements by these names; they have to stay, and so have their exports.
       preserveEntrySignatures: 'exports-only',
       output: {
-        entryFileNames: ({ name }) => (name === 'embed' ? 'embed.js' : 'assets/[name]-[hash].js'),
+        entryFileNames: ({ name }) => (name.startsWith('embed') ? '[name].js' : 'assets/[name]-[hash].js'),
       },
     },
   },
@@ -43,6 +44,7 @@ export default defineConfig({
     sizeBudget([
       { page: 'index.html', maxGzipBytes: 150_000 },
       { page: 'json.html', maxGzipBytes: 150_000 },
+      { page: 'bench.html', maxGzipBytes: 150_000 },
     ]),
     serviceWorker(),
   ],

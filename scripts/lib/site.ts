@@ -12,6 +12,7 @@ const SOURCES = [
   'models/models.json',
   'index.html',
   'json.html',
+  'bench.html',
   'ask.html',
   'scripts/vite',
   'scripts/build-runtime.ts',

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type BrowserContext, expect, type Page, test } from 'playwright/test';
 import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
-import { CATALOGUE_VERSION, type CatalogueModel } from '../../src/models/catalogue.ts';
+import { TINY_MODELS_JSON } from '../tools/site-models.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 
 const PATH = 'some/path/';
@@ -21,27 +21,7 @@ let tiny: string;
 test.beforeAll(async () => {
   tiny = (await ensureTinyMistral('plain')).folder;
   models = await mkdtemp(join(tmpdir(), 'tramontane-models-'));
-  const model: CatalogueModel = {
-    id: 'tiny-mistral',
-    name: 'Tiny Mistral',
-    description: 'Random weights, for tests.',
-    parameterCount: 800_000,
-    quantization: 'Q4_0',
-    byteLength: 800_000,
-    contextLength: 2048,
-    maxContextLength: 2048,
-    kvBytesPerToken: 1024,
-    layerCount: 2,
-    template: 'mistral-v11',
-    temperature: 0.15,
-    licence: 'Apache-2.0',
-    sourceUrl: 'https://example.org/',
-    source: { kind: 'site', url: 'tiny-mistral/' },
-  };
-  await writeFile(
-    join(models, 'models.json'),
-    JSON.stringify({ version: CATALOGUE_VERSION, models: [model] }),
-  );
+  await writeFile(join(models, 'models.json'), TINY_MODELS_JSON);
 });
 
 test.afterAll(async () => {

@@ -12,6 +12,7 @@ import { pageStyles } from './page.styles.ts';
 const pages = [
   { name: 'chat', label: 'Chat', href: './index.html' },
   { name: 'json', label: 'JSON', href: './json.html' },
+  { name: 'bench', label: 'Benchmark', href: './bench.html' },
 ] as const;
 
 const themes: Record<Theme, { label: string; icon: (typeof icons)['sun']; next: Theme }> = {

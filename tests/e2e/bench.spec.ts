@@ -1,0 +1,124 @@
+/** The benchmark page: on a scripted engine (what a person does with it), and on the real one with tiny-mistral. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, type Page, test } from 'playwright/test';
+import { SITE } from '../../scripts/lib/site.ts';
+import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
+import type { BenchReport } from '../../src/bench/report.ts';
+import { findSchemaFaults } from '../tools/bench-tools.ts';
+import { TINY_MODELS_JSON } from '../tools/site-models.ts';
+import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
+
+const PATH = 'some/path/';
+const run = (page: Page) => page.getByRole('button', { name: 'Run', exact: true });
+const exportJson = (page: Page) => page.getByRole('button', { name: 'JSON', exact: true });
+
+/** Starts a short run and agrees to its length, if asked. @returns when the report is there */
+async function measure(page: Page, suites: readonly string[]): Promise<void> {
+  await page.getByRole('combobox', { name: 'Length' }).selectOption('short');
+  for (const box of await page.locator('tramontane-bench input[name=suite]').all()) {
+    const name = (await box.getAttribute('value')) ?? '';
+    await box.setChecked(suites.includes(name));
+  }
+  await run(page).click();
+  const start = page.getByRole('button', { name: 'Start' });
+  await expect(start.or(exportJson(page))).toBeVisible({ timeout: 120_000 });
+  if (await start.isVisible()) await start.click();
+  await expect(exportJson(page)).toBeVisible({ timeout: 240_000 });
+}
+
+async function download(page: Page, name: string): Promise<string> {
+  const [file] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name, exact: true }).click(),
+  ]);
+  return readFile(await file.path(), 'utf8');
+}
+
+async function downloadReport(page: Page): Promise<BenchReport> {
+  const report = JSON.parse(await download(page, 'JSON')) as BenchReport;
+  expect(findSchemaFaults(report)).toEqual([]);
+  return report;
+}
+
+test.describe('with a scripted engine', () => {
+  let server: StaticServer;
+  test.beforeAll(async () => {
+    server = await startStaticServer({ mounts: { [`/${PATH}`]: SITE } });
+  });
+  test.afterAll(() => server.close());
+
+  test('run, read, export, keep, compare, delete', async ({ page }) => {
+    await page.goto(`${server.url}${PATH}bench.html?engine=fake&rate=2000`);
+    await measure(page, ['standard', 'selfcheck']);
+    await expect(page.getByRole('row', { name: /^pp64 / }).first()).toBeVisible();
+    await expect(page.getByRole('img', { name: /^Samples of pp64/ })).toBeVisible();
+    const report = await downloadReport(page);
+    expect(report.status).toBe('complete');
+    expect(report.labels).toContain('short');
+    expect(await download(page, 'CSV')).toMatch(/^build_commit,.*\r\n/);
+
+    await measure(page, ['standard']);
+    const saved = page.getByRole('region', { name: 'Saved runs' });
+    await expect(saved.getByRole('listitem')).toHaveCount(2);
+    // Kept over a reload.
+    await page.reload();
+    await expect(saved.getByRole('listitem')).toHaveCount(2);
+    for (const box of await saved.getByRole('checkbox').all()) await box.check();
+    await expect(
+      page.getByRole('region', { name: 'Side by side' }).getByRole('row', { name: /^tg16/ }),
+    ).not.toHaveCount(0);
+    await saved
+      .getByRole('button', { name: /^Show the run/ })
+      .last()
+      .click();
+    await expect(exportJson(page)).toBeVisible();
+    await saved
+      .getByRole('button', { name: /^Delete the run/ })
+      .first()
+      .click();
+    await expect(saved.getByRole('listitem')).toHaveCount(1);
+  });
+
+  test('cancelled in the middle: the report is kept, and says so', async ({ page }) => {
+    await page.goto(`${server.url}${PATH}bench.html?engine=fake&rate=30`);
+    await page.getByRole('combobox', { name: 'Length' }).selectOption('short');
+    await run(page).click();
+    const start = page.getByRole('button', { name: 'Start' });
+    const sample = page.getByText(/sample \d of/);
+    await expect(start.or(sample)).toBeVisible({ timeout: 60_000 });
+    if (await start.isVisible()) await start.click();
+    await expect(sample).toBeVisible();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await expect(page.getByText('This report is not complete.')).toBeVisible({ timeout: 30_000 });
+    const report = await downloadReport(page);
+    expect(report.status).toBe('partial');
+    expect(report.labels).toEqual(expect.arrayContaining(['partial', 'aborted']));
+  });
+});
+
+test('tiny-mistral on the real engine: a whole report that validates', async ({ page }) => {
+  test.setTimeout(400_000);
+  const { folder } = await ensureTinyMistral('plain');
+  const models = await mkdtemp(join(tmpdir(), 'tramontane-bench-'));
+  await writeFile(join(models, 'models.json'), TINY_MODELS_JSON);
+  const server = await startStaticServer({
+    mounts: { [`/${PATH}`]: SITE, [`/${PATH}models/`]: models, [`/${PATH}models/tiny-mistral/`]: folder },
+  });
+  try {
+    await page.goto(`${server.url}${PATH}bench.html`);
+    await measure(page, ['standard', 'selfcheck', 'load']);
+    const report = await downloadReport(page);
+    expect(report.status).toBe('complete');
+    expect(report.model.id).toBe('tiny-mistral');
+    expect(report.tests.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(['pp64', 'tg16', 'pp64 @ d128', 'tg16 @ d128']),
+    );
+    expect(report.selfCheck?.agreement).toBeGreaterThan(95);
+    for (const { id, statistics } of report.tests) expect(statistics.count, id).toBeGreaterThan(0);
+  } finally {
+    await server.close();
+    await rm(models, { recursive: true, force: true });
+  }
+});

@@ -3,18 +3,19 @@
 
 usage: template_goldens.py SMOLLM2.gguf > tests/fixtures/template-goldens.json
 
-Mistral v7 and v11: mistral-common through mistral_prompts.py (text and token ids). ChatML: the Jinja text of SmolLM2's
-GGUF, run by jinja2 with the settings that transformers uses. A case that the reference refuses has an `error`.
+Mistral: mistral-common through mistral_prompts.py: text, and token ids in the small vocabularies that are fixtures too
+(tekken-small.json, spm-small.json). ChatML: the Jinja text of SmolLM2's GGUF, run by jinja2 with the settings that
+transformers uses. A case that the reference refuses has an `error`.
 """
 import json
-import os
-import subprocess
 import sys
 
 from gguf import GGUFReader
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from mistral_prompts import answer, load
+
+MISTRAL_VERSIONS = ["v3-spm", "v3", "v7-spm", "v7", "v11", "v13"]
 
 
 def talk(*turns: tuple[str, str]) -> list[dict]:
@@ -52,11 +53,8 @@ CONVERSATIONS = [
 
 
 def mistral(version: str) -> list[dict]:
-    lines = "\n".join(json.dumps({"version": version, "messages": messages}) for messages in CONVERSATIONS)
-    done = subprocess.run(
-        [sys.executable, os.path.join(HERE, "mistral_prompts.py")], input=lines, capture_output=True, text=True, check=True
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    tokenizer = load(version, small=True)
+    return [answer(tokenizer, {"messages": messages}) for messages in CONVERSATIONS]
 
 
 def chatml(path: str) -> tuple[str, list[dict]]:
@@ -73,8 +71,7 @@ def chatml(path: str) -> tuple[str, list[dict]]:
 
 if __name__ == "__main__":
     jinja, chatml_cases = chatml(sys.argv[1])
-    result = {"smollm2Jinja": jinja, "chatml": chatml_cases, "mistral-v7": mistral("v7"), "mistral-v11": mistral("v11")}
-    for version in ("mistral-v7", "mistral-v11"):
-        for case in result[version]:
-            case.pop("version")
+    result = {"smollm2Jinja": jinja, "chatml": chatml_cases}
+    for version in MISTRAL_VERSIONS:
+        result[f"mistral-{version}"] = mistral(version)
     print(json.dumps(result, ensure_ascii=False, indent=1))

@@ -5,9 +5,11 @@ usage: tokenizer_goldens.py smollm  SMOLLM2.gguf > tests/fixtures/smollm-ids.jso
        tokenizer_goldens.py tekken               > tests/fixtures/tekken-small.json
        tokenizer_goldens.py llama-bpe            > tests/fixtures/llama-bpe-small.json
        tokenizer_goldens.py spm                  > tests/fixtures/spm-small.json
-       tokenizer_goldens.py tekken-full          > .cache/tekken-full.json      (whole vocabularies: `npm run test:full`
-       tokenizer_goldens.py spm-full v1          > .cache/spm-v1.json            compares with them where they lie)
+       tokenizer_goldens.py tekken-full          > .cache/tekken-full.json
+       tokenizer_goldens.py spm-full v1          > .cache/spm-v1.json
        tokenizer_goldens.py spm-full v3          > .cache/spm-v3.json
+
+The last three are whole vocabularies, too large to commit; `npm run test:full` compares with them where they lie.
 
 smollm:     vocabulary and merges of the GGUF in the pipeline that SmolLM2's makers publish (every digit alone, then
             byte-level BPE with GPT-2's words), run by Hugging Face's `tokenizers`; control tokens in text are text.
@@ -28,23 +30,29 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 
-import mistral_common
 import regex
 import tiktoken
 from gguf import GGUFReader
-from mistral_common.tokens.tokenizers.tekken import SpecialTokenInfo, Tekkenizer
+from mistral_common.tokens.tokenizers.tekken import SpecialTokenInfo
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers.convert_slow_tokenizer import generate_merges
 from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
+from mistral_vocabularies import (
+    SMALL_CONTROLS,
+    SMALL_RANKS,
+    control_tokens,
+    load_tekken,
+    small_spm_model,
+    spm_model,
+    tekken_model,
+    tekken_vocabulary,
+)
+
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "fixtures")
-SMALL_RANKS = 5000
-SMALL_CONTROLS = 40
-V11_CONTROLS = {32: "[ARGS]", 33: "[CALL_ID]"}
 
 
 def byte_alphabet() -> list[str]:
@@ -76,23 +84,6 @@ def merges_of(ranks: dict[bytes, int]) -> list[str]:
     return merges
 
 
-def data_file(name: str) -> str:
-    return os.path.join(os.path.dirname(mistral_common.__file__), "data", name)
-
-
-def tekken_vocabulary() -> dict:
-    with open(data_file("tekken_240911.json"), encoding="utf-8") as file:
-        return json.load(file)
-
-
-def control_tokens(count: int) -> list[SpecialTokenInfo]:
-    base = {token["rank"]: token for token in Tekkenizer.DEPRECATED_SPECIAL_TOKENS}
-    return [
-        base.get(i) or SpecialTokenInfo(rank=i, token_str=V11_CONTROLS.get(i, f"<SPECIAL_{i}>"), is_control=True)
-        for i in range(count)
-    ]
-
-
 def as_gguf(pre: str, controls: list[SpecialTokenInfo], ranks: dict[bytes, int]) -> dict:
     ordered = sorted(ranks, key=ranks.__getitem__)
     return {
@@ -105,62 +96,16 @@ def as_gguf(pre: str, controls: list[SpecialTokenInfo], ranks: dict[bytes, int])
     }
 
 
-def tekken_from_file(model: dict) -> Tekkenizer:
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "tekken.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(model, file)
-        return Tekkenizer.from_file(path)
-
-
 def tekken(vocabulary_size: int, control_count: int) -> dict:
-    model = tekken_vocabulary()
-    controls = control_tokens(control_count)
-    model["config"] |= {"default_vocab_size": vocabulary_size, "default_num_special_tokens": control_count}
     ids = None
     for version in ("v3", "v7", "v11", "v13"):
-        model["config"]["version"] = version
-        model.pop("special_tokens", None)
-        if version in ("v11", "v13"):  # older files have no list
-            model["special_tokens"] = controls
-        reference = tekken_from_file(model)
+        model = tekken_model(version, vocabulary_size, control_count)
+        reference = load_tekken(model).instruct_tokenizer.tokenizer
         found = [reference.encode(text, bos=False, eos=False) for text in strings()]
         assert ids is None or found == ids, version
         ids = found
     ranks = {base64.b64decode(token["token_bytes"]): token["rank"] for token in model["vocab"][: vocabulary_size - control_count]}
-    return {**as_gguf("tekken", controls, ranks), "ids": ids}
-
-
-def spm_model(version: str) -> ModelProto:
-    names = {"v1": "tokenizer.model.v1", "v3": "mistral_instruct_tokenizer_240323.model.v3"}
-    model = ModelProto()
-    with open(data_file(names[version]), "rb") as file:
-        model.ParseFromString(file.read())
-    return model
-
-
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
-SMALL_SPM_CONTROLS = 20
-SMALL_SPM_MERGED = 3500
-SMALL_SPM_CHARACTERS = 800
-
-
-def cut_spm(model: ModelProto) -> None:
-    """Leaves the pieces for a small vocabulary, in their order; ids are their places."""
-    pieces = list(model.pieces)
-    merged = [piece for piece in pieces if piece.type == NORMAL and len(piece.piece) > 1][:SMALL_SPM_MERGED]
-    characters = [piece for piece in pieces if piece.type == NORMAL and len(piece.piece) == 1]
-    needed = {character for piece in merged for character in piece.piece}
-    needed |= {piece.piece for piece in characters[:SMALL_SPM_CHARACTERS]}
-    kept = {piece.piece for piece in merged} | needed
-    controls = [piece.piece for piece in pieces if piece.type == CONTROL]
-    kept |= set(controls[:SMALL_SPM_CONTROLS])
-    kept |= {piece.piece for piece in pieces if piece.type in (UNKNOWN, USER_DEFINED, BYTE)}
-    del model.pieces[:]
-    model.pieces.extend(piece for piece in pieces if piece.piece in kept)
-    for field in ("control_symbols", "user_defined_symbols"):  # the trainer's lists; the pieces' types say the same
-        model.trainer_spec.ClearField(field)
-    model.trainer_spec.vocab_size = len(model.pieces)
+    return {**as_gguf("tekken", control_tokens(control_count), ranks), "ids": ids}
 
 
 def spm_goldens(model: ModelProto) -> dict:
@@ -256,9 +201,7 @@ if __name__ == "__main__":
         case ["llama-bpe"]:
             write(llama_bpe())
         case ["spm"]:
-            model = spm_model("v3")
-            cut_spm(model)
-            write(spm_goldens(model))
+            write(spm_goldens(small_spm_model("v3")))
         case ["spm-full", version]:
             write(spm_goldens(spm_model(version)))
         case _:

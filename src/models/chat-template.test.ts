@@ -1,34 +1,48 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
   readFixture,
+  type SentencePieceFixture,
+  sentencePieceMetadata,
   type VocabularyFixture,
   vocabularyMetadata,
 } from '../../tests/tools/tokenizer-fixtures.ts';
 import { loadWebLlmTokenizer } from '../../tests/tools/webllm-tokenizer.ts';
 import { privateForm } from '../base/control-text.ts';
 import { isTramontaneError } from '../base/errors.ts';
-import { buildTokenizerJson } from '../formats/tokenizer/build-tokenizer.ts';
+import { type BuiltTokenizer, buildTokenizerJson } from '../formats/tokenizer/build-tokenizer.ts';
 import {
   type ChatTemplate,
   type RenderedTurn,
   renderConversation,
+  type TemplateId,
   type TemplateMessage,
 } from './chat-template.ts';
 
 interface Golden {
   messages: TemplateMessage[];
   rendered?: string;
-  /** mistral-common's ids, in the whole of Tekken. */
+  /** mistral-common's ids, in the small vocabularies. */
   tokens?: number[];
   error?: string;
 }
-type Goldens = Record<'chatml' | 'mistral-v7' | 'mistral-v11', Golden[]>;
+/** By template; Mistral's also by vocabulary, which is Tekken where none is named. */
+type Goldens = Record<
+  | 'chatml'
+  | 'mistral-v3'
+  | 'mistral-v3-spm'
+  | 'mistral-v7'
+  | 'mistral-v7-spm'
+  | 'mistral-v11'
+  | 'mistral-v13',
+  Golden[]
+>;
 
 const goldens = readFixture<Goldens>('template-goldens.json');
+const tekken = readFixture<VocabularyFixture>('tekken-small.json');
+const spm = readFixture<SentencePieceFixture>('spm-small.json');
 const surfaces = {
   chatml: ['<|endoftext|>', '<|im_start|>', '<|im_end|>'],
-  mistral: readFixture<VocabularyFixture>('tekken-small.json').controls,
+  mistral: tekken.controls,
 };
 const controls = (names: readonly string[]) =>
   names.map((surface, id) => ({ id, surface, privateForm: privateForm(id) }));
@@ -40,11 +54,17 @@ const smolLm2: ChatTemplate = {
   defaultSystemPrompt: 'You are a helpful AI assistant named SmolLM, trained by Hugging Face',
 };
 const mistral: ChatTemplate = { id: 'mistral-v11', defaultSystemPrompt: null };
+const mistralV3: ChatTemplate = { id: 'mistral-v3', defaultSystemPrompt: null };
 
 const PRIVATE = new RegExp(privateForm(0).replace('0', '(\\d+)'), 'g');
 const joined = (turns: RenderedTurn[]) => turns.map((turn) => turn.text).join('');
 const withSurfaces = (text: string, names: readonly string[]) =>
   text.replace(PRIVATE, (_, id: string) => names[Number(id)]!);
+/** Text of pieces as mistral-common shows them. */
+const readPieces = (rendered: string) =>
+  rendered
+    .replace(/(?:<0x[0-9A-F]{2}>)+/g, (run) => Buffer.from(run.replace(/<0x|>/g, ''), 'hex').toString())
+    .replaceAll('▁', ' ');
 const lastRole = (golden: Golden) => golden.messages.at(-1)?.role;
 
 /** What the product refuses although the reference renders it: an answer follows a question of the user, always. */
@@ -83,46 +103,59 @@ describe('equal to the reference', () => {
     expect(compared).toBeGreaterThanOrEqual(20);
   });
 
-  test.each(['mistral-v7', 'mistral-v11'] as const)('%s: mistral-common', (id) => {
+  const mistralCases: [golden: keyof Goldens, id: TemplateId, built: () => BuiltTokenizer][] = [
+    ['mistral-v3-spm', 'mistral-v3', () => buildTokenizerJson(sentencePieceMetadata(spm))],
+    ...(['mistral-v3', 'mistral-v7', 'mistral-v11', 'mistral-v13'] as const).map(
+      (id): [keyof Goldens, TemplateId, () => BuiltTokenizer] => [
+        id,
+        id,
+        () => buildTokenizerJson(vocabularyMetadata(tekken)),
+      ],
+    ),
+  ];
+  test.each(mistralCases)('%s: ids of mistral-common', async (name, id, build) => {
+    const { tokenizerJson, controlTokens } = build();
+    const tokenizer = await loadWebLlmTokenizer(tokenizerJson);
     let compared = 0;
-    for (const golden of goldens[id]) {
+    for (const golden of goldens[name]) {
       const render = () =>
-        renderConversation({ id, defaultSystemPrompt: null }, golden.messages, mistralControls);
+        renderConversation({ id, defaultSystemPrompt: null }, golden.messages, controlTokens);
       if (isRefused(golden) || hasLateSystem(golden)) {
         expectRefused(render);
         continue;
       }
       if (hasEmptyAnswer(golden)) continue;
-      const text = joined(render());
-      expect(withSurfaces(text, surfaces.mistral)).toBe(golden.rendered);
-      // The text alone would not tell a forged [INST] from a true one.
-      const controlIds = golden.tokens!.filter((token) => token < 1000);
-      expect([...text.matchAll(PRIVATE)].map((match) => Number(match[1]))).toEqual(controlIds);
+      const turns = render();
+      if (name === id) expect(withSurfaces(joined(turns), surfaces.mistral)).toBe(golden.rendered);
+      expect(turns.flatMap((turn) => [...tokenizer.encode(turn.text)])).toEqual(golden.tokens);
+      compared++;
+    }
+    expect(compared).toBeGreaterThanOrEqual(17);
+    tokenizer.dispose();
+  });
+
+  test('mistral-v7 over SentencePiece', () => {
+    let compared = 0;
+    for (const golden of goldens['mistral-v7-spm']) {
+      if (golden.rendered === undefined || isRefused(golden) || hasLateSystem(golden)) continue;
+      const template: ChatTemplate = { id: 'mistral-v7', defaultSystemPrompt: null };
+      const turns = renderConversation(template, golden.messages, mistralControls);
+      // The reference shows pieces: its spaces after control tokens are the tokenizer's, not the template's.
+      const [start, ...rest] = joined(turns).split(PRIVATE);
+      const text = rest.map((part, i) =>
+        i % 2 === 0 ? surfaces.mistral[Number(part)]! : part && ` ${part}`,
+      );
+      expect([start, ...text].join('')).toBe(readPieces(golden.rendered));
       compared++;
     }
     expect(compared).toBeGreaterThanOrEqual(17);
   });
-
-  const tekkenFull = new URL('../../.cache/tekken-full.json', import.meta.url);
-  test.skipIf(!existsSync(tekkenFull))(
-    'token ids, in the whole of Tekken (where .cache has it)',
-    async () => {
-      const fixture = JSON.parse(readFileSync(tekkenFull, 'utf8')) as VocabularyFixture;
-      const built = buildTokenizerJson(vocabularyMetadata(fixture));
-      const tokenizer = await loadWebLlmTokenizer(built.tokenizerJson);
-      for (const golden of goldens['mistral-v11']) {
-        if (golden.tokens === undefined || isRefused(golden) || hasLateSystem(golden)) continue;
-        const turns = renderConversation(mistral, golden.messages, built.controlTokens);
-        expect(turns.flatMap((turn) => [...tokenizer.encode(turn.text)])).toEqual(golden.tokens);
-      }
-      tokenizer.dispose();
-    },
-  );
 });
 
 describe.each([
   ['ChatML', smolLm2, chatMlControls],
   ['Mistral', mistral, mistralControls],
+  ['Mistral v3', mistralV3, mistralControls],
 ] as const)('turns of %s', (_, template, controlTokens) => {
   const render = (...messages: TemplateMessage[]) => renderConversation(template, messages, controlTokens);
   const user = (content: string): TemplateMessage => ({ role: 'user', content });
@@ -137,9 +170,11 @@ describe.each([
   });
 
   test('a longer conversation begins with the turns of the shorter one', () => {
-    const messages = [system('S'), user('A'), assistant('x'), user('B'), assistant('y'), user('C')];
+    const messages = [user('A'), assistant('x'), user('B'), assistant('y'), user('C')];
+    // Mistral v3 moves the system prompt to the last question.
+    if (template.id !== 'mistral-v3') messages.unshift(system('S'));
     const whole = render(...messages);
-    for (const length of [2, 4, 6]) {
+    for (const length of [messages.length - 4, messages.length - 2, messages.length]) {
       const turns = render(...messages.slice(0, length));
       expect(turns).toEqual(whole.slice(0, turns.length));
     }
@@ -183,13 +218,13 @@ describe.each([
   });
 });
 
-test('Mistral: system messages come first', () => {
+test.each([mistral, mistralV3])('$id: system messages come first', (template) => {
   const messages: TemplateMessage[] = [
     { role: 'user', content: 'A' },
     { role: 'system', content: 'S' },
     { role: 'user', content: 'B' },
   ];
-  expectRefused(() => renderConversation(mistral, messages, mistralControls), 'messages[1]');
+  expectRefused(() => renderConversation(template, messages, mistralControls), 'messages[1]');
 });
 
 test('Mistral: a default system prompt is used only where the conversation has none', () => {
@@ -200,4 +235,18 @@ test('Mistral: a default system prompt is used only where the conversation has n
   expect(text({ role: 'system', content: 'S' }, { role: 'user', content: 'A' })).toBe(
     '<s>[SYSTEM_PROMPT]S[/SYSTEM_PROMPT][INST]A[/INST]',
   );
+});
+
+test('Mistral v3: a default system prompt stands before the last question', () => {
+  const template: ChatTemplate = { id: 'mistral-v3', defaultSystemPrompt: 'D' };
+  const turns = renderConversation(
+    template,
+    [
+      { role: 'user', content: 'A' },
+      { role: 'assistant', content: 'x' },
+      { role: 'user', content: 'B' },
+    ],
+    mistralControls,
+  );
+  expect(withSurfaces(joined(turns), surfaces.mistral)).toBe('<s>[INST]A[/INST]x</s>[INST]D\n\nB[/INST]');
 });

@@ -9,7 +9,7 @@
 import { stripPrivateForms } from '../base/control-text.ts';
 import { TramontaneError } from '../base/errors.ts';
 
-export const TEMPLATE_IDS = ['chatml', 'mistral-v7', 'mistral-v11'] as const;
+export const TEMPLATE_IDS = ['chatml', 'mistral-v3', 'mistral-v7', 'mistral-v11', 'mistral-v13'] as const;
 export type TemplateId = (typeof TEMPLATE_IDS)[number];
 
 /** What a model's config says of its template: plain data, kept with the model. */
@@ -46,11 +46,16 @@ export interface RenderedTurn {
   text: string;
 }
 
-/** Names of the control tokens a template writes, by surface. */
+const MISTRAL_SURFACES = ['<s>', '</s>', '[INST]', '[/INST]'];
+const MISTRAL_SYSTEM_SURFACES = [...MISTRAL_SURFACES, '[SYSTEM_PROMPT]', '[/SYSTEM_PROMPT]'];
+
+/** Control tokens that a template writes, by surface. */
 const REQUIRED_SURFACES: Record<TemplateId, readonly string[]> = {
   chatml: ['<|im_start|>', '<|im_end|>'],
-  'mistral-v7': ['<s>', '</s>', '[INST]', '[/INST]', '[SYSTEM_PROMPT]', '[/SYSTEM_PROMPT]'],
-  'mistral-v11': ['<s>', '</s>', '[INST]', '[/INST]', '[SYSTEM_PROMPT]', '[/SYSTEM_PROMPT]'],
+  'mistral-v3': MISTRAL_SURFACES,
+  'mistral-v7': MISTRAL_SYSTEM_SURFACES,
+  'mistral-v11': MISTRAL_SYSTEM_SURFACES,
+  'mistral-v13': MISTRAL_SYSTEM_SURFACES,
 };
 
 /** Private forms by surface. */
@@ -123,9 +128,31 @@ function renderChatMl(messages: TemplateMessage[], form: Forms, defaultSystemPro
   return writer.turns;
 }
 
+interface MistralConversation {
+  /** Texts of the system messages, or the default one. */
+  system: string[];
+  /** The others; neighbours of one role are one, their non-empty texts joined by an empty line. */
+  turns: TemplateMessage[];
+}
+
+/** What all versions of Mistral's templates have in common. System messages come first. */
+function readMistral(messages: TemplateMessage[], defaultSystemPrompt: string | null): MistralConversation {
+  const systemCount = messages.findIndex(({ role }) => role !== 'system');
+  const late = messages.findIndex(({ role }, index) => role === 'system' && index > systemCount);
+  if (late >= 0) throw invalidRequest('System messages must come before all others.', late);
+  const system = messages.slice(0, systemCount).map(({ content }) => content);
+  if (system.length === 0 && defaultSystemPrompt !== null) system.push(defaultSystemPrompt);
+
+  const groups: { role: TemplateMessage['role']; texts: string[] }[] = [];
+  for (const { role, content } of messages.slice(systemCount)) {
+    if (groups.at(-1)?.role !== role) groups.push({ role, texts: [] });
+    if (content !== '') groups.at(-1)!.texts.push(content);
+  }
+  return { system, turns: groups.map(({ role, texts }) => ({ role, content: texts.join('\n\n') })) };
+}
+
 /**
- * As mistral-common renders v7 and v11 without tools. Neighbouring user or assistant messages become one, their
- * non-empty texts joined by an empty line; every system message keeps a block of its own.
+ * User messages and answers, as mistral-common writes them in every version.
  *
  * Trailing spaces of an answer are dropped, as the reference does. Where a model did generate some, the text of the
  * turn differs from what the KV cache holds, and the cached answer must be prefilled again.
@@ -133,32 +160,44 @@ function renderChatMl(messages: TemplateMessage[], form: Forms, defaultSystemPro
  * Differs from the reference on purpose: an empty answer is rendered (it refuses it), because an answer stopped
  * before its first token must not end the conversation.
  */
-function renderMistral(messages: TemplateMessage[], form: Forms, defaultSystemPrompt: string | null) {
-  const writer = new TurnWriter();
-  writer.prompt(form('<s>'));
-  const writeSystem = (text: string) =>
-    writer.prompt(`${form('[SYSTEM_PROMPT]')}${text}${form('[/SYSTEM_PROMPT]')}`);
-  if (defaultSystemPrompt !== null && messages[0]!.role !== 'system') writeSystem(defaultSystemPrompt);
-
-  let index = 0;
-  for (; messages[index]!.role === 'system'; index++) writeSystem(messages[index]!.content);
-  while (index < messages.length) {
-    const { role } = messages[index]!;
-    if (role === 'system') throw invalidRequest('System messages must come before all others.', index);
-    const texts: string[] = [];
-    for (; messages[index]?.role === role; index++) {
-      const { content } = messages[index]!;
-      if (content !== '') texts.push(content);
-    }
-    const text = texts.join('\n\n');
+function writeMistralTurns(
+  writer: TurnWriter,
+  form: Forms,
+  turns: readonly TemplateMessage[],
+): RenderedTurn[] {
+  for (const { role, content } of turns) {
     if (role === 'user') {
-      writer.prompt(`${form('[INST]')}${text}${form('[/INST]')}`);
+      writer.prompt(`${form('[INST]')}${content}${form('[/INST]')}`);
     } else {
-      writer.answer(text.replace(/ +$/, ''));
+      writer.answer(content.replace(/ +$/, ''));
       writer.prompt(form('</s>'));
     }
   }
   return writer.turns;
+}
+
+/**
+ * As mistral-common renders v3 without tools. There is no place for a system prompt: it stands before the text of the
+ * last user message, so with one, a longer conversation does not begin with the tokens of the shorter one.
+ */
+function renderMistralV3({ system, turns }: MistralConversation, form: Forms): RenderedTurn[] {
+  const writer = new TurnWriter();
+  writer.prompt(form('<s>'));
+  const last = turns.at(-1)!;
+  const texts = [...system.filter((text) => text !== ''), last.content];
+  return writeMistralTurns(writer, form, [
+    ...(turns[0]!.role === 'user' ? [] : [{ role: 'user' as const, content: '' }]),
+    ...turns.slice(0, -1),
+    { role: 'user', content: texts.join('\n\n') },
+  ]);
+}
+
+/** As mistral-common renders v7, v11 and v13 without tools: every system message keeps a block of its own. */
+function renderMistral({ system, turns }: MistralConversation, form: Forms): RenderedTurn[] {
+  const writer = new TurnWriter();
+  writer.prompt(form('<s>'));
+  for (const text of system) writer.prompt(`${form('[SYSTEM_PROMPT]')}${text}${form('[/SYSTEM_PROMPT]')}`);
+  return writeMistralTurns(writer, form, turns);
 }
 
 /**
@@ -182,9 +221,12 @@ export function renderConversation(
   switch (template.id) {
     case 'chatml':
       return renderChatMl(clean, form, template.defaultSystemPrompt);
+    case 'mistral-v3':
+      return renderMistralV3(readMistral(clean, template.defaultSystemPrompt), form);
     case 'mistral-v7':
     case 'mistral-v11':
-      return renderMistral(clean, form, template.defaultSystemPrompt);
+    case 'mistral-v13':
+      return renderMistral(readMistral(clean, template.defaultSystemPrompt), form);
     default:
       template.id satisfies never;
       throw new TramontaneError('template-unsupported', `Unknown chat template "${template.id}".`);

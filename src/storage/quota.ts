@@ -6,12 +6,19 @@ export interface StorageEstimate {
   quotaBytes: number;
 }
 
-/** @returns null where the browser does not tell (and in Node). */
+/**
+ * What Chrome tells since version 138, whatever the disk has: usage + 10 GiB, or + the disk's size where that is less, so
+ * that private windows do not show. What it grants is as large as ever. https://chromestatus.com/feature/4977371751645184
+ */
+const UNTOLD_FREE_BYTES = 10 * 2 ** 30;
+
+/** @returns null where the browser does not tell how much there is to have (and in Node). */
 export async function estimateStorage(): Promise<StorageEstimate | null> {
   const manager = globalThis.navigator?.storage;
   if (typeof manager?.estimate !== 'function') return null;
   const { usage, quota } = await manager.estimate();
-  return usage === undefined || quota === undefined ? null : { usedBytes: usage, quotaBytes: quota };
+  if (usage === undefined || quota === undefined || quota - usage === UNTOLD_FREE_BYTES) return null;
+  return { usedBytes: usage, quotaBytes: quota };
 }
 
 /**

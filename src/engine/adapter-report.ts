@@ -9,8 +9,10 @@ export async function readAdapter(): Promise<AdapterReport | null> {
   const gpu = globalThis.navigator?.gpu;
   if (gpu === undefined) return null;
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (adapter === null) return null;
-  const { info, limits, features } = adapter;
+  return adapter === null ? null : describeAdapter(adapter);
+}
+
+export function describeAdapter({ info, limits, features }: GPUAdapter): AdapterReport {
   const named = `${info.vendor} ${info.architecture} ${info.description}`.toLowerCase();
   return {
     vendor: info.vendor,

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
+import { hostileCommands } from './tests/hostile/browser-commands.ts';
 import { chromiumArguments, f16ChromiumPath, findChromium } from './tests/tools/chromium.ts';
 import { softwareVulkan } from './tests/tools/vulkan.ts';
 
@@ -48,10 +49,13 @@ function browserProject(name: string, include: string[], executablePath: string 
       testTimeout: 120_000,
       hookTimeout: 120_000,
       fileParallelism: false,
+      // Browsers have no environment variables.
+      provide: { isFull: full },
       browser: {
         enabled: true,
         headless: true,
         screenshotFailures: false,
+        commands: hostileCommands,
         provider: playwright({
           launchOptions: {
             executablePath: executablePath ?? '',

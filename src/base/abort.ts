@@ -31,8 +31,11 @@ export function yieldToEventLoop(): Promise<void> {
 
 /** What `promise` gives, or the signal's reason as soon as it is aborted; the promise's own failure is then nobody's. */
 export async function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
-  signal?.throwIfAborted();
   if (signal === undefined) return await promise;
+  if (signal.aborted) {
+    promise.catch(() => undefined);
+    throw signal.reason;
+  }
   let onAbort = () => {};
   const aborted = new Promise<never>((_, reject) => {
     onAbort = () => reject(signal.reason);

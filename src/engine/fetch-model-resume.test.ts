@@ -8,7 +8,7 @@ import type { Progress } from './api.ts';
 import { type FetchModelOptions, fetchModel } from './fetch-model.ts';
 import { listPendingModels } from './stored-models.ts';
 
-const model = createFolderModel();
+const model = await createFolderModel();
 /** What is sent of the small files at each load. */
 const smallBytes =
   [...model.files.values()].reduce((sum, { byteLength }) => sum + byteLength, 0) - model.shardBytes;
@@ -163,7 +163,7 @@ test('a model without an address comes from the store, or not at all', async () 
 test.each(['md5', 'none'] as const)(
   'shards whose folder lists %s get a SHA-256 when they are stored',
   async (hash) => {
-    const other = createFolderModel({ seed: 2, hash });
+    const other = await createFolderModel({ seed: 2, hash });
     const own = await startHostileServer(other.files);
     try {
       const store = new MemoryWeightStore();

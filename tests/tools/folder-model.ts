@@ -1,32 +1,35 @@
-/** A model's folder made up of bytes from a seed: what downloading and storing need, and nothing that could be run. */
-import { createHash } from 'node:crypto';
-import type { MemoryWeightStore, WeightStore } from '../../src/storage/weight-store.ts';
+/**
+ * A model's folder made up of bytes from a seed: what downloading and storing need, and nothing that could be run. Runs
+ * in Node and in a browser, where the same options give the same bytes.
+ */
+import { sha256Hex } from '../../src/base/sha256.ts';
+import type { PendingModel, WeightStore } from '../../src/storage/weight-store.ts';
 import { createRandom } from './random.ts';
-
-export interface FolderModel {
-  /** By path on a server, which begins with a slash. */
-  files: Map<string, Uint8Array>;
-  /** In their order, with their paths. */
-  shards: { path: string; name: string; contents: Uint8Array }[];
-  shardBytes: number;
-}
 
 export interface FolderModelOptions {
   seed?: number;
-  /** Default: four of about 100 kB. */
+  /** Default: four, three of them of about 100 kB. */
   shardLengths?: readonly number[];
-  /** Which checksum the folder lists of its shards. Default SHA-256. */
+  /** Which checksum the folder lists of its shards. An MD5 is made up, since nobody checks it. Default SHA-256. */
   hash?: 'sha256' | 'md5' | 'none';
-  /** Default `/`. */
+  /** Of the folder. Default `/`. */
   path?: string;
 }
 
-export function createFolderModel({
+export interface FolderModel {
+  /** By path on a server. */
+  files: Map<string, Uint8Array<ArrayBuffer>>;
+  /** In their order. */
+  shards: { path: string; name: string; contents: Uint8Array<ArrayBuffer> }[];
+  shardBytes: number;
+}
+
+export async function createFolderModel({
   seed = 1,
   shardLengths = [100_000, 100_001, 99_999, 40],
   hash = 'sha256',
   path = '/',
-}: FolderModelOptions = {}): FolderModel {
+}: FolderModelOptions = {}): Promise<FolderModel> {
   const random = createRandom(seed);
   const shards = shardLengths.map((byteLength, i) => {
     const name = `params_shard_${i}.bin`;
@@ -36,14 +39,18 @@ export function createFolderModel({
       contents: Uint8Array.from({ length: byteLength }, () => random() * 256),
     };
   });
-  const digest = (algorithm: string, bytes: Uint8Array) => createHash(algorithm).update(bytes).digest('hex');
-  const records = shards.map(({ name, contents }) => ({
-    dataPath: name,
-    nbytes: contents.byteLength,
-    ...(hash === 'sha256' && { sha256: digest('sha256', contents) }),
-    ...(hash === 'md5' && { md5sum: digest('md5', contents) }),
-    records: [],
-  }));
+  const records = await Promise.all(
+    shards.map(async ({ name, contents }) => {
+      const sha256 = await sha256Hex(contents);
+      return {
+        dataPath: name,
+        nbytes: contents.byteLength,
+        ...(hash === 'sha256' && { sha256 }),
+        ...(hash === 'md5' && { md5sum: sha256.slice(32) }),
+        records: [],
+      };
+    }),
+  );
   const text = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   return {
     files: new Map([
@@ -66,21 +73,27 @@ export async function findFault(store: WeightStore, id: string, model: FolderMod
     const file = stored.files[i]!;
     const blob = await store.readFile(id, file.storedName);
     if (file.name !== name || blob === null) return `${name} is missing`;
-    if (Buffer.compare(new Uint8Array(await blob.arrayBuffer()), contents) !== 0) return `${name} is altered`;
+    if (!isSame(new Uint8Array(await blob.arrayBuffer()), contents)) return `${name} is altered`;
   }
   return null;
 }
 
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i]);
+}
+
 /** Puts other bytes where a stored file was, as a failing disk would. */
 export async function damageFile(
-  store: MemoryWeightStore,
+  store: WeightStore,
   id: string,
   storedName: string,
   contents: Blob,
 ): Promise<void> {
-  const model = await store.readModel(id);
-  const pending = { version: 1, id, name: id, source: model!.source, identity: null, shards: [] } as const;
-  const times = { doneBytes: 0, totalBytes: 0, startedAt: 0, updatedAt: 0 };
-  await store.writePending({ ...pending, ...times }, new Map([[storedName, contents]]));
+  const { source } = (await store.readModel(id))!;
+  const pending: PendingModel = {
+    ...{ version: 1, id, name: id, source, identity: null, shards: [] },
+    ...{ doneBytes: 0, totalBytes: 0, startedAt: 0, updatedAt: 0 },
+  };
+  await store.writePending(pending, new Map([[storedName, contents]]));
   await store.deletePending(id);
 }

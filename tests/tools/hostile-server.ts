@@ -26,7 +26,7 @@ export type FaultKind =
   | 'long'
   /** Sends another range than was asked for. */
   | 'wrong-range'
-  /** From now on the file has another ETag: `contents` if given, or the same contents. */
+  /** From now on the file has another ETag: `contents` if given, other bytes if `altered`, or the same contents. */
   | 'changed'
   /** A byte now and then. */
   | 'drip'
@@ -50,6 +50,7 @@ export interface Fault {
   status?: number;
   retryAfter?: string;
   contents?: Uint8Array;
+  altered?: boolean;
 }
 
 export interface ServedAnswer {
@@ -61,6 +62,8 @@ export interface ServedAnswer {
   /** Bytes of the body that were sent. */
   sentBytes: number;
   fault: FaultKind | null;
+  /** True where the bytes are not the file's first ones. */
+  altered: boolean;
 }
 
 export interface HostileServer {
@@ -71,6 +74,7 @@ export interface HostileServer {
   answers: ServedAnswer[];
   /** Bytes of bodies sent of a file, or of all. */
   sentBytes(path?: string): number;
+  /** Also gives files their first contents back; those that changed keep their new ETags. */
   setFaults(faults: readonly Fault[]): void;
   /** Refuses connections, until {@link HostileServer.reopen}. */
   close(): Promise<void>;
@@ -118,10 +122,6 @@ export async function startHostileServer(
       'access-control-allow-origin': '*',
       'access-control-expose-headers': 'content-range, etag',
     };
-    if (request.method === 'OPTIONS') {
-      response.writeHead(204, { ...cors, 'access-control-allow-headers': 'range' }).end();
-      return;
-    }
     const fault = request.method === 'GET' && !isOther ? takeFault(path) : null;
     const file = files.get(path);
     const answer: ServedAnswer = {
@@ -131,8 +131,14 @@ export async function startHostileServer(
       offset: 0,
       sentBytes: 0,
       fault: fault?.kind ?? null,
+      altered: false,
     };
     answers.push(answer);
+    if (request.method === 'OPTIONS') {
+      // Nothing but simple requests.
+      response.writeHead(403, cors).end();
+      return;
+    }
     const begin = (status: number, headers: Record<string, string | number>) => {
       answer.status = status;
       response.writeHead(status, { ...(fault?.kind === 'no-cors' ? {} : cors), ...headers });
@@ -152,6 +158,7 @@ export async function startHostileServer(
     }
     if (fault?.kind === 'changed') {
       file.version++;
+      file.contents = fault.altered === true ? file.contents.map((byte) => byte ^ 255) : file.contents;
       file.contents = fault.contents ?? file.contents;
     }
     const etag = `"${file.version}-${file.contents.byteLength}"`;
@@ -179,6 +186,7 @@ export async function startHostileServer(
       body[stop]! ^= 1;
     }
     answer.offset = start;
+    answer.altered = fault?.kind === 'flip' || file.contents !== contents.get(path);
     begin(range === 'whole' ? 200 : 206, {
       ...state,
       'content-type': 'application/octet-stream',
@@ -197,7 +205,8 @@ export async function startHostileServer(
     for (let at = 0; at < sent.byteLength; at += step) {
       if (response.destroyed) return;
       const chunk = sent.subarray(at, at + step);
-      await new Promise((resolve) => response.write(chunk, resolve));
+      const failure = await new Promise((resolve) => response.write(chunk, resolve));
+      if (failure) return;
       answer.sentBytes += chunk.byteLength;
       if (pauseMs > 0) await wait(pauseMs);
     }
@@ -221,6 +230,7 @@ export async function startHostileServer(
     setFaults(list) {
       faults = list;
       requests.clear();
+      for (const [path, file] of files) file.contents = contents.get(path)!;
     },
     async close() {
       for (const origin of origins) await origin.close();

@@ -2,6 +2,7 @@
  * One request and its body, watched: it ends when nothing comes for a while. What goes wrong is sorted into failures
  * that may pass (TransientFailure) and those that will not (TramontaneError).
  */
+import { abortable } from '../../base/abort.ts';
 import { errorMessage, isTramontaneError, TramontaneError } from '../../base/errors.ts';
 import {
   isTransientStatus,
@@ -66,16 +67,15 @@ export async function transfer<T>(
   const watchdog = new Watchdog(stallMs, () => own.abort());
   let received = 0;
   let answered = false;
+  const either = signal === undefined ? own.signal : AbortSignal.any([signal, own.signal]);
   try {
-    const response = await ask(
-      request,
-      signal === undefined ? own.signal : AbortSignal.any([signal, own.signal]),
-    );
+    // Not left to `fetch` alone: Node's forgets a signal when its request is garbage-collected.
+    const response = await abortable(ask(request, either), either);
     answered = true;
     checkStatus(response, request, clock.now());
     return await use(
       response,
-      readChunks(response, watchdog, (byteLength) => {
+      readChunks(response, either, watchdog, (byteLength) => {
         received += byteLength;
       }),
     );
@@ -117,15 +117,22 @@ async function ask(request: TransferRequest, signal: AbortSignal): Promise<Respo
 
 async function* readChunks(
   response: Response,
+  signal: AbortSignal,
   watchdog: Watchdog,
   onBytes: (byteLength: number) => void,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
-  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-    watchdog.note(chunk.value.byteLength);
-    onBytes(chunk.value.byteLength);
-    yield chunk.value;
+  const read = () => abortable(reader.read(), signal);
+  try {
+    for (let chunk = await read(); !chunk.done; chunk = await read()) {
+      watchdog.note(chunk.value.byteLength);
+      onBytes(chunk.value.byteLength);
+      yield chunk.value;
+    }
+  } finally {
+    // Nobody waits for it: what fails about a body that is not wanted any more concerns nobody.
+    reader.cancel().catch(() => undefined);
   }
 }
 

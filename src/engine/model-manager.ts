@@ -22,6 +22,7 @@ import type {
 import { exportModel } from './export-model.ts';
 import type { ImportLimits } from './import/import-plan.ts';
 import { openSource } from './import/open-source.ts';
+import type { OpenOptions } from './import/opened-source.ts';
 import { type PlannedImport, planSource, previewImport } from './import/plan-source.ts';
 import { storeModel } from './import/store-model.ts';
 import { probeGpuMemory } from './memory-probe.ts';
@@ -32,8 +33,8 @@ export interface ModelManagerOptions {
   store: WeightStore;
   /** Most bytes of a record and of a shard. Default: those of the importer. */
   limits?: Partial<ImportLimits>;
-  /** Where `hf:` addresses lead; another hub in tests only. */
-  hub?: string;
+  /** For tests: where `hf:` addresses lead, and how to wait between attempts. */
+  download?: Pick<OpenOptions, 'hub' | 'clock' | 'stallMs'>;
 }
 
 export class StoreModelManager implements ModelManager {
@@ -94,9 +95,8 @@ export class StoreModelManager implements ModelManager {
   }
 
   async #plan(source: ImportSource, signal: AbortSignal): Promise<PlannedImport> {
-    const { limits, hub } = this.#options;
-    const opened = await openSource(source, { signal, ...(hub === undefined ? {} : { hub }) });
-    return planSource(opened, limits);
+    const { limits, download } = this.#options;
+    return planSource(await openSource(source, { ...download, signal }), limits);
   }
 
   /** A call ends when its caller or the whole manager says so. */

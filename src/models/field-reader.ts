@@ -36,6 +36,15 @@ export class FieldReader {
     return this.#get(field) === null;
   }
 
+  isList(field: string): boolean {
+    return Array.isArray(this.#get(field));
+  }
+
+  isObject(field: string): boolean {
+    const value = this.#get(field);
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  }
+
   integer(field: string, min: number, max: number = Number.MAX_SAFE_INTEGER): number {
     const value = this.#get(field);
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max)

@@ -85,7 +85,7 @@ export interface ModelFiles {
 export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFiles {
   const fields = new FieldReader(config, CONFIG_FILE);
   checkModelType(fields);
-  const architecture = parseArchitecture(fields);
+  const architecture = parseArchitecture(fields.object('model_config'));
   const { vocabularySize } = architecture;
   if (fields.integer('vocab_size', 1) !== vocabularySize) {
     throw fields.invalid('vocab_size', `${vocabularySize}, as in model_config.vocab_size`);
@@ -138,7 +138,8 @@ function optional(fields: FieldReader, field: string): string | null {
 /** Values of `model_type` whose layers are those of {@link Architecture}. */
 const MODEL_TYPES: readonly string[] = ['llama', 'mistral'];
 
-function checkModelType(fields: FieldReader): void {
+/** @throws TramontaneError `architecture-unsupported` */
+export function checkModelType(fields: FieldReader): void {
   const found = fields.string('model_type');
   if (MODEL_TYPES.includes(found)) return;
   throw new TramontaneError(
@@ -160,8 +161,8 @@ function checkVersion(fields: FieldReader): void {
 // Wider than any known model of the family, and small enough that products of two stay exact.
 const MAX_WIDTH = 1 << 20;
 
-function parseArchitecture(fields: FieldReader): Architecture {
-  const model = fields.object('model_config');
+/** @param model `model_config`, with Hugging Face's names */
+export function parseArchitecture(model: FieldReader): Architecture {
   const architecture: Architecture = {
     hiddenSize: model.integer('hidden_size', BLOCK_COLUMNS, MAX_WIDTH),
     layerCount: model.integer('num_hidden_layers', 1, 1024),

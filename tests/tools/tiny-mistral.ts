@@ -166,6 +166,25 @@ function createWeights(shape: TinyMistralShape, vocabulary: TinyVocabulary): Wei
   return weights;
 }
 
+export interface TinyMatrix {
+  /** As in GGUF. */
+  name: string;
+  rows: number;
+  columns: number;
+  /** Rows in Hugging Face's order. */
+  values: Float32Array;
+}
+
+export function createMatrices(shape: TinyMistralShape, vocabulary: TinyVocabulary): TinyMatrix[] {
+  return createWeights(shape, vocabulary).map(({ name, rows, columns, weight }) => {
+    const values = new Float32Array(rows * columns);
+    for (let index = 0; index < values.length; index++) {
+      values[index] = weight(Math.floor(index / columns), index % columns);
+    }
+    return { name, rows, columns, values };
+  });
+}
+
 /** Row of GGUF's order for a row of Hugging Face's, by the definition of llama.cpp's conversion. */
 function interleavedRow(row: number, headDim: number): number {
   const rowInHead = row % headDim;
@@ -173,13 +192,13 @@ function interleavedRow(row: number, headDim: number): number {
   return row - rowInHead + (rowInHead % half) * 2 + Math.floor(rowInHead / half);
 }
 
-function toTensor(weights: Weights, headDim: number, variant: TinyMistralVariant): TensorToWrite {
-  const { name, rows, columns } = weights;
+function toTensor(matrix: TinyMatrix, headDim: number, variant: TinyMistralVariant): TensorToWrite {
+  const { name, rows, columns } = matrix;
   const isRotated = /attn_[qk]\./.test(name);
   const values = new Float32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     const target = (isRotated ? interleavedRow(row, headDim) : row) * columns;
-    for (let column = 0; column < columns; column++) values[target + column] = weights.weight(row, column);
+    values.set(matrix.values.subarray(row * columns, (row + 1) * columns), target);
   }
   const formats = variant === 'mixed' ? MIXED : PLAIN;
   const type = formats.find(([pattern]) => pattern.test(name))?.[1];
@@ -187,18 +206,25 @@ function toTensor(weights: Weights, headDim: number, variant: TinyMistralVariant
   return { name, type, dimensions: [columns, rows], bytes: quantise(type, values) };
 }
 
-function createNorms(shape: TinyMistralShape): TensorToWrite[] {
+/** By GGUF name. */
+export function createNormValues(shape: TinyMistralShape): { name: string; values: Float32Array }[] {
   const normal = createNormal(SEED + 1);
   const names = Array.from({ length: shape.layerCount }, (_, layer) => [
     `blk.${layer}.attn_norm`,
     `blk.${layer}.ffn_norm`,
   ]);
-  return [...names.flat(), 'output_norm'].map((name, index) => {
+  return [...names.flat(), 'output_norm'].map((name) => {
     const values = Float32Array.from({ length: shape.hiddenSize }, () => 1 + 0.1 * normal());
     if (name === 'output_norm') values[0] = 1;
+    return { name: `${name}.weight`, values };
+  });
+}
+
+function createNorms(shape: TinyMistralShape): TensorToWrite[] {
+  return createNormValues(shape).map(({ name, values }, index) => {
     // One in F16, which the importer widens.
     const type = index === 1 ? 'F16' : 'F32';
-    return { name: `${name}.weight`, type, dimensions: [shape.hiddenSize], bytes: quantise(type, values) };
+    return { name, type, dimensions: [shape.hiddenSize], bytes: quantise(type, values) };
   });
 }
 
@@ -206,7 +232,7 @@ const uint32 = (value: number): GgufValue => ({ type: 'uint32', value });
 const float32 = (value: number): GgufValue => ({ type: 'float32', value });
 const text = (value: string): GgufValue => ({ type: 'string', value });
 
-function createMetadata(shape: TinyMistralShape, vocabulary: TinyVocabulary): [string, GgufValue][] {
+export function createMetadata(shape: TinyMistralShape, vocabulary: TinyVocabulary): [string, GgufValue][] {
   return [
     ['general.architecture', text('llama')],
     ['general.name', text('Tiny Mistral')],
@@ -243,9 +269,7 @@ export function createTinyMistralGguf(
   variant: TinyMistralVariant = 'mixed',
 ): Uint8Array<ArrayBuffer> {
   const vocabulary = createTinyVocabulary();
-  const tensors = createWeights(shape, vocabulary).map((weights) =>
-    toTensor(weights, shape.headDim, variant),
-  );
+  const tensors = createMatrices(shape, vocabulary).map((matrix) => toTensor(matrix, shape.headDim, variant));
   return writeGguf({
     metadata: createMetadata(shape, vocabulary),
     tensors: [...tensors, ...createNorms(shape)],

@@ -48,18 +48,23 @@ const HEAD_BYTES = 1 << 20;
 /**
  * Asks a server for the beginning of a file.
  * @param options also for everything that is read of the file later on
+ * @param headBytes that come with the first answer, and are kept
  * @throws TramontaneError `download-failed`; `range-unsupported` where the server sends the whole file instead, or does
  *   not tell how long it is; `signal.reason`
  */
-export async function openRemoteFile(url: string, options: DownloadOptions): Promise<RemoteFile> {
+export async function openRemoteFile(
+  url: string,
+  options: DownloadOptions,
+  headBytes = HEAD_BYTES,
+): Promise<RemoteFile> {
   return await withRetries({ ...options, attempts: FIRST_ATTEMPTS }, () =>
     transfer(
-      { url, range: { offset: 0, end: HEAD_BYTES }, acceptStatus: RANGE_NOT_SATISFIABLE },
+      { url, range: { offset: 0, end: headBytes }, acceptStatus: RANGE_NOT_SATISFIABLE },
       options,
       async (response, chunks) => {
         const state = readState(response);
         const byteLength = await readByteLength(url, response, options);
-        const part = partAt(0, Math.min(byteLength, HEAD_BYTES));
+        const part = partAt(0, Math.min(byteLength, headBytes));
         try {
           await fill(part, url, chunks);
         } catch {
@@ -77,7 +82,7 @@ export function partAt(offset: number, byteLength: number): PartialBytes {
 }
 
 /** Several files that read as one, in this order: the splits of a model. */
-export function joinRemoteFiles(files: readonly RemoteFile[]): ReceivingSource {
+export function joinRemoteFiles(files: readonly ReceivingSource[]): ReceivingSource {
   const starts = startsOf(files);
   return {
     ...joinSources(files),

@@ -103,7 +103,8 @@ function parseHubAddress(path: string, address: string, hub: string): SourceAddr
   return { layout: file === '' ? 'mlc' : 'gguf', url: url.href, name: names.at(-1) ?? repo };
 }
 
-function decodeName(segment: string): string {
+/** The last segment of a path, as a name. A segment that is not encoded well is taken as it stands. */
+export function decodeName(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch (error) {

@@ -25,7 +25,7 @@ export interface TensorRecord {
   byteOffset: number;
 }
 
-/** Where bytes lie in a shard. */
+/** Where bytes lie, in a shard or in a source. */
 export interface Stretch {
   offset: number;
   byteLength: number;
@@ -141,6 +141,11 @@ export function planImport(source: SourceModel, limits: ImportLimits): ImportPla
 
 function sumBytes(stretches: readonly { byteLength: number }[]): number {
   return stretches.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
+/** What is read of a source for a shard, in order. */
+export function sourceRanges({ items }: PlannedShard): Stretch[] {
+  return items.flatMap(({ slices }) => slices.map(({ offset, byteLength }) => ({ offset, byteLength })));
 }
 
 /** Cuts rows into as few parts as the limits allow, of nearly the same length. */

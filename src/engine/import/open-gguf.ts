@@ -37,7 +37,7 @@ interface Split<Source extends ByteSource> extends NamedSource<Source> {
 }
 
 /** Real models have a few tens. */
-const MAX_SPLITS = 1024;
+export const MAX_SPLITS = 1024;
 
 /**
  * Reads the headers of one GGUF: a single file, or all splits of one in any order.

@@ -1,40 +1,21 @@
 /** Opens what a person offers for import: finds out its layout, reads its header, and tells how to read its weights. */
-import { errorMessage, FormatError, TramontaneError } from '../../base/errors.ts';
-import { sha256Hex } from '../../base/sha256.ts';
-import { type ByteSource, blobSource } from '../../formats/byte-source.ts';
-import { joinSources } from '../../formats/joined-source.ts';
+import { FormatError, TramontaneError } from '../../base/errors.ts';
 import type { ImportSource } from '../api.ts';
-import type { Stretch } from './import-plan.ts';
-import { type NamedSource, openGguf } from './open-gguf.ts';
+import { createPlannedSource } from '../download/planned-source.ts';
+import { joinRemoteFiles, openRemoteFile, type RemoteFile } from '../download/remote-file.ts';
+import { decodeName, parseAddress, type SourceAddress } from './address.ts';
+import { MAX_SPLITS, type NamedSource, openGguf } from './open-gguf.ts';
+import { chosenFolder, openMlcFolder, remoteFolder } from './open-mlc.ts';
+import {
+  fileSource,
+  localWeights,
+  type OpenedSource,
+  type OpenOptions,
+  versionOf,
+  withoutQuery,
+} from './opened-source.ts';
 import { prepareGguf } from './prepare-gguf.ts';
-import type { PreparedModel } from './source-model.ts';
-
-/** A source that is told in advance what will be read, and later what is not needed any more. */
-export interface WeightSource extends ByteSource {
-  /** Ranges that will be read next, in this order, after those that were named before. */
-  expect(ranges: readonly Stretch[]): void;
-  /** What these ranges are needed for is stored. */
-  forget(ranges: readonly Stretch[]): Promise<void>;
-  /** Ends what is under way, keeping what has been received. */
-  close(): Promise<void>;
-}
-
-export interface OpenedSource {
-  /** Of the file or folder. */
-  name: string;
-  /** Null for files of the visitor's own. */
-  url: string | null;
-  prepared: PreparedModel;
-  /** Equal only where the bytes of the source are the same; null where it cannot tell. */
-  version: string | null;
-  openWeights(): Promise<WeightSource>;
-}
-
-export interface OpenOptions {
-  signal?: AbortSignal;
-  /** Where `hf:` addresses lead. Default: Hugging Face. */
-  hub?: string;
-}
+import { splitUrls } from './split-names.ts';
 
 /**
  * @throws FormatError `format-*`, `architecture-unsupported`; TramontaneError `tokenizer-*`, `template-unsupported`,
@@ -42,10 +23,15 @@ export interface OpenOptions {
  */
 export async function openSource(source: ImportSource, options: OpenOptions = {}): Promise<OpenedSource> {
   if (source.kind === 'files') return openFiles(source.files, options);
-  throw new TramontaneError('address-invalid', 'Addresses are not supported yet.');
+  const address = parseAddress(source.address, options.hub);
+  return address.layout === 'mlc'
+    ? openMlcFolder(remoteFolder(address, options))
+    : openRemoteGguf(address, options);
 }
 
 async function openFiles(files: readonly File[], options: OpenOptions): Promise<OpenedSource> {
+  const folder = chosenFolder(files);
+  if (folder !== null) return openMlcFolder(folder);
   const models = files.filter(({ name }) => name.toLowerCase().endsWith('.gguf'));
   // One file of another name may still be a GGUF: its first bytes tell.
   const chosen = models.length === 0 && files.length === 1 ? files : models;
@@ -76,37 +62,49 @@ export async function openLocalGguf(
     url: null,
     prepared: prepareGguf(gguf, { origin: { sourceName: name } }),
     version,
-    openWeights: async () => localWeights(files.map(({ source }) => source)),
+    openWeights: () => localWeights(files.map(({ source }) => source)),
   };
 }
 
-/** Weights at hand: nothing has to be fetched ahead. */
-function localWeights(sources: readonly ByteSource[]): WeightSource {
-  return { ...joinSources(sources), expect() {}, async forget() {}, async close() {} };
-}
-
-/** A file that a person chose; it may be changed or moved away at any time. */
-function fileSource(file: File): ByteSource {
-  const source = blobSource(file);
+async function openRemoteGguf(address: SourceAddress, options: OpenOptions): Promise<OpenedSource> {
+  const urls = splitUrls(address.url);
+  if (urls.length > MAX_SPLITS) {
+    throw new TramontaneError(
+      'address-invalid',
+      `${address.name} says it is one of ${urls.length} files, at most ${MAX_SPLITS} are supported.`,
+      { nextStep: 'Check the address.', data: { address: address.url } },
+    );
+  }
+  const named: NamedSource<RemoteFile>[] = [];
+  for (const url of urls) named.push({ name: nameOf(url), source: await openRemoteFile(url, options) });
+  const { gguf, files } = await openGguf(named, options.signal);
+  const { name, source: first } = files[0]!;
+  const url = withoutQuery(first.url);
   return {
-    byteLength: source.byteLength,
-    async read(offset, length, signal) {
-      try {
-        return await source.read(offset, length, signal);
-      } catch (error) {
-        if (!(error instanceof DOMException) || signal?.aborted) throw error;
-        throw new TramontaneError('source-changed', `${file.name} cannot be read: ${errorMessage(error)}`, {
-          nextStep: 'The file has been changed or moved: choose it again.',
-          data: { file: file.name },
-          cause: error,
-        });
-      }
-    },
+    name,
+    url,
+    prepared: prepareGguf(gguf, { origin: { sourceName: name, url } }),
+    version: await remoteVersion(files.map(({ source }) => source)),
+    openWeights: (journal) =>
+      createPlannedSource(joinRemoteFiles(files.map(({ source }) => source)), {
+        journal,
+        signal: options.signal,
+      }),
   };
 }
 
-/** Names a state of some files by what tells it from others; in any order of the files. */
-export async function versionOf(facts: readonly (readonly (string | number)[])[]): Promise<string> {
-  const lines = facts.map((fact) => JSON.stringify(fact)).sort();
-  return sha256Hex(new TextEncoder().encode(lines.join('\n')));
+async function remoteVersion(files: readonly RemoteFile[]): Promise<string | null> {
+  if (files.some(({ etag, lastModified }) => etag === null && lastModified === null)) return null;
+  return versionOf(
+    files.map(({ url, byteLength, etag, lastModified }) => [
+      withoutQuery(url),
+      byteLength,
+      // Where there is an ETag, it alone decides: servers behind one name may disagree on dates.
+      etag ?? lastModified,
+    ]),
+  );
+}
+
+function nameOf(url: string): string {
+  return decodeName(new URL(url).pathname.split('/').at(-1) ?? '');
 }

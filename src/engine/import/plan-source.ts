@@ -6,7 +6,7 @@ import type { ImportPreview, PendingModelInfo, StoredModelInfo } from '../api.ts
 import { describeStoredModel, listPendingModels, readModelFacts } from '../stored-models.ts';
 import { createConfig, DEFAULT_MAX_RECORD_BYTES, DEFAULT_MAX_SHARD_BYTES } from './import-model.ts';
 import { type ImportLimits, type ImportPlan, planImport } from './import-plan.ts';
-import type { OpenedSource } from './open-source.ts';
+import type { OpenedSource } from './opened-source.ts';
 
 /** A source that was looked at, and where its tensors will go. */
 export interface PlannedImport {

@@ -37,6 +37,18 @@ export function sliceGgufMatrix(place: GgufMatrixPlace, rowStart: number, rows: 
   });
 }
 
+/** Bytes that are stored as they are, from the beginning of a part's quants or scales on. */
+export function sliceBytes(offset: number, byteLength: number, target: 'quants' | 'scales'): SourceSlice[] {
+  return Array.from({ length: Math.ceil(byteLength / SLICE_BYTES) }, (_, index) => {
+    const start = index * SLICE_BYTES;
+    return {
+      offset: offset + start,
+      byteLength: Math.min(SLICE_BYTES, byteLength - start),
+      apply: (bytes, quants, scales) => (target === 'quants' ? quants : scales).set(bytes, start),
+    };
+  });
+}
+
 /** A vector of f16 or f32, as f32. */
 export function sliceVector(offset: number, length: number, type: 'F16' | 'F32'): SourceSlice[] {
   const isHalf = type === 'F16';

@@ -17,8 +17,8 @@ import {
 import type { Progress } from '../api.ts';
 import { readModelFacts } from '../stored-models.ts';
 import { type ModelSink, writeModel } from './import-model.ts';
-import type { PlannedShard } from './import-plan.ts';
-import type { OpenedSource, WeightSource } from './open-source.ts';
+import { type PlannedShard, sourceRanges } from './import-plan.ts';
+import type { OpenedSource, WeightSource } from './opened-source.ts';
 import type { PlannedImport } from './plan-source.ts';
 
 export interface StoreModelOptions {
@@ -43,7 +43,8 @@ export async function storeModel(
     const { finished, startedAt } = await findFinished(store, planned, options.restart ?? false);
     const missing = planned.plan.shards.filter(({ name }) => !finished.has(name));
     await requireRoom(sumBytes(missing));
-    const weights = await planned.opened.openWeights();
+    const { id, opened, identity } = planned;
+    const weights = opened.openWeights(store.openJournal(id, opened.url ?? opened.name, identity));
     try {
       weights.expect(missing.flatMap(sourceRanges));
       const sink = new StoreSink(store, planned, weights, [...finished.values()], startedAt);
@@ -69,7 +70,9 @@ async function findFinished(
 ): Promise<{ finished: Map<string, StoredFile>; startedAt: number }> {
   let pending = await store.readPending(id);
   if (pending !== null && pending.identity !== identity) {
-    if (!restart) throw obstructed(pending, opened);
+    const isSame = pending.source.name === opened.name && pending.source.url === opened.url;
+    // A source that never tells whether it has changed cannot be gone on with; there is nothing to decide.
+    if (!restart && !(isSame && opened.version === null)) throw obstructed(pending, opened, isSame);
     await store.deletePending(id);
     pending = null;
   }
@@ -84,8 +87,7 @@ async function findFinished(
   return { finished, startedAt: pending?.startedAt ?? Date.now() };
 }
 
-function obstructed(pending: PendingModel, opened: OpenedSource): TramontaneError {
-  const isSame = pending.source.name === opened.name && pending.source.url === opened.url;
+function obstructed(pending: PendingModel, opened: OpenedSource, isSame: boolean): TramontaneError {
   return new TramontaneError(
     'source-changed',
     isSame
@@ -97,11 +99,6 @@ function obstructed(pending: PendingModel, opened: OpenedSource): TramontaneErro
       data: { model: pending.id, source: pending.source.name },
     },
   );
-}
-
-/** What is read of a source for a shard, in order. */
-function sourceRanges({ items }: PlannedShard) {
-  return items.flatMap(({ slices }) => slices.map(({ offset, byteLength }) => ({ offset, byteLength })));
 }
 
 class StoreSink implements ModelSink {
@@ -137,7 +134,7 @@ class StoreSink implements ModelSink {
     const shards = [...this.#shards, file];
     await this.#store.writePending(this.#pending(shards), new Map([[file.storedName, new Blob([bytes])]]));
     this.#shards = shards;
-    await this.#weights.forget(sourceRanges(shard));
+    await this.#weights.forgetJournal(sourceRanges(shard));
   }
 
   async complete(files: ReadonlyMap<string, string>): Promise<void> {

@@ -1,0 +1,249 @@
+/** Folders in MLC's layout: by address, and as their files are chosen. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadReferenceModel } from '../../../tests/conformance/load-reference.ts';
+import { type HostileServer, startHostileServer } from '../../../tests/tools/hostile-server.ts';
+import {
+  createMlcFolder,
+  type MlcCache,
+  type MlcConfig,
+  type MlcFolder,
+} from '../../../tests/tools/mlc-folder.ts';
+import { createTestClock } from '../../../tests/tools/test-clock.ts';
+import { MemoryWeightStore, storedName } from '../../storage/weight-store.ts';
+import type { ImportSource } from '../api.ts';
+import { StoreModelManager } from '../model-manager.ts';
+
+const LIMITS = { maxRecordBytes: 64 << 10, maxShardBytes: 256 << 10 };
+const ID = 'tiny-mistral-q4f16_1';
+
+let folder: MlcFolder;
+let server: HostileServer;
+
+beforeAll(async () => {
+  folder = createMlcFolder();
+  const older = createMlcFolder({ cacheFile: 'ndarray-cache.json' });
+  const at = (path: string, { files }: MlcFolder) =>
+    [...files].map(([name, bytes]): [string, Uint8Array] => [`${path}${name}`, bytes]);
+  server = await startHostileServer(
+    new Map([...at('/tiny-mistral/', folder), ...at('/hub/o/tiny-mistral/resolve/main/', older)]),
+  );
+});
+afterAll(() => server.close());
+
+function create(): { manager: StoreModelManager; store: MemoryWeightStore } {
+  const store = new MemoryWeightStore();
+  const download = { clock: createTestClock(), hub: `${server.url}hub/` };
+  return { manager: new StoreModelManager({ store, limits: LIMITS, download }), store };
+}
+
+/** As a folder picker hands files over. */
+function chosen({ files }: MlcFolder, path = 'tiny-mistral'): ImportSource {
+  return {
+    kind: 'files',
+    files: Array.from(files, ([name, bytes]) => {
+      const file = new File([bytes], name, { lastModified: 1_700_000_000_000 });
+      Object.defineProperty(file, 'webkitRelativePath', { value: path === '' ? '' : `${path}/${name}` });
+      return file;
+    }),
+  };
+}
+
+/** Every weight in the store is what the folder's tensors stand for. */
+async function expectStored(store: MemoryWeightStore, id = ID): Promise<void> {
+  const model = (await store.readModel(id))!;
+  const hashes = new Map(model.files.map(({ name, sha256 }) => [name, sha256]));
+  const { weights } = await loadReferenceModel(async (name) => {
+    const hash = hashes.get(name);
+    const blob = await store.readFile(id, hash === undefined ? name : storedName(name, hash));
+    return new Uint8Array(await blob!.arrayBuffer());
+  });
+  const same = (name: string, found: Float32Array) =>
+    expect(
+      Buffer.compare(Buffer.from(found.buffer), Buffer.from(folder.weights.get(name)!.buffer)),
+      name,
+    ).toBe(0);
+  same('model.embed_tokens', weights.embedding);
+  same('lm_head', weights.head);
+  same('model.norm', weights.finalNorm);
+  for (const [index, layer] of weights.layers.entries()) {
+    const prefix = `model.layers.${index}.`;
+    same(`${prefix}input_layernorm`, layer.attentionNorm);
+    same(`${prefix}self_attn.q_proj`, layer.query);
+    same(`${prefix}self_attn.k_proj`, layer.key);
+    same(`${prefix}self_attn.v_proj`, layer.value);
+    same(`${prefix}self_attn.o_proj`, layer.output);
+    same(`${prefix}post_attention_layernorm`, layer.feedForwardNorm);
+    same(`${prefix}mlp.gate_proj`, layer.gate);
+    same(`${prefix}mlp.up_proj`, layer.up);
+    same(`${prefix}mlp.down_proj`, layer.down);
+  }
+}
+
+test('chosen as files: previewed and stored, each weight as the folder has it', async () => {
+  const { manager, store } = create();
+  expect(await manager.inspectSource(chosen(folder))).toMatchObject({
+    id: ID,
+    layout: 'mlc',
+    quantization: 'q4f16_1',
+    maxContextLength: 2048,
+    layerCount: 3,
+    template: 'mistral-v11',
+    temperature: 0.15,
+    source: { name: 'tiny-mistral', url: null },
+    formats: [{ type: 'q4f16_1' }, { type: 'f16' }],
+  });
+  await manager.importModel(chosen(folder));
+  await expectStored(store);
+});
+
+test('by address, and of a hub under the older names', async () => {
+  for (const address of [`${server.url}tiny-mistral/`, 'hf:o/tiny-mistral']) {
+    const { manager, store } = create();
+    const info = await manager.importModel({ kind: 'address', address });
+    expect(info.source.url).toContain('tiny-mistral/');
+    await expectStored(store);
+  }
+});
+
+test('interrupted, it goes on with the shards that are missing', async () => {
+  const { manager, store } = create();
+  const controller = new AbortController();
+  const source = chosen(folder);
+  await expect(
+    manager.importModel(source, {
+      signal: controller.signal,
+      onProgress: ({ bytes, totalBytes }) => bytes > totalBytes * 0.7 && controller.abort(),
+    }),
+  ).rejects.toMatchObject({ name: 'AbortError' });
+  const { resumes } = await manager.inspectSource(source);
+  expect(resumes!.doneBytes).toBeGreaterThan(0);
+  const seen: number[] = [];
+  await manager.importModel(source, { onProgress: ({ bytes }) => seen.push(bytes) });
+  expect(seen[0]).toBeGreaterThan(resumes!.doneBytes);
+  await expectStored(store);
+});
+
+function changeDescriptions(change: (config: MlcConfig, cache: MlcCache) => void) {
+  const files = new Map(folder.files);
+  const [config, cache] = ['mlc-chat-config.json', 'tensor-cache.json'].map((name) =>
+    JSON.parse(new TextDecoder().decode(files.get(name))),
+  );
+  change(config, cache);
+  files.set('mlc-chat-config.json', new TextEncoder().encode(JSON.stringify(config)));
+  files.set('tensor-cache.json', new TextEncoder().encode(JSON.stringify(cache)));
+  return files;
+}
+
+describe('what is refused', () => {
+  test.each<[string, (config: MlcConfig, cache: MlcCache) => void, string, RegExp]>([
+    ['another architecture', (config) => (config.model_type = 'gemma'), 'architecture-unsupported', /gemma/],
+    ['another quantisation', (config) => (config.quantization = 'q4f32_1'), 'format-unsupported', /q4f32_1/],
+    [
+      'RoPE scaling',
+      (config) => (config.model_config.rope_scaling = { rope_type: 'llama3', factor: 8 }),
+      'architecture-unsupported',
+      /RoPE scaling/,
+    ],
+    [
+      'a sliding window',
+      (config) => (config.model_config.sliding_window_size = 1024),
+      'architecture-unsupported',
+      /Sliding-window/,
+    ],
+    [
+      'heads that cannot be shared',
+      (config) => (config.model_config.num_key_value_heads = 4),
+      'config-invalid',
+      /num_key_value_heads/,
+    ],
+    [
+      'no context length',
+      (config) => delete config.model_config.context_window_size,
+      'config-invalid',
+      /context/,
+    ],
+    [
+      'a missing tensor',
+      (_, cache) => cache.records[0].records.shift(),
+      'format-invalid',
+      /lm_head.q_weight/,
+    ],
+    [
+      'a misshapen tensor',
+      (_, cache) => {
+        const [record] = cache.records[0].records;
+        record.shape = [record.shape[0] * 2, record.shape[1] / 2];
+      },
+      'format-invalid',
+      /expected uint32/,
+    ],
+    [
+      'a tensor that nothing explains',
+      (_, cache) => (cache.records[0].records[0].name = 'model.vision.q_weight'),
+      'format-invalid',
+      /lm_head.q_weight/,
+    ],
+    [
+      'a bias',
+      (_, cache) =>
+        cache.records[0].records.push({
+          name: 'model.layers.0.self_attn.qkv_proj.bias',
+          shape: [2],
+          dtype: 'float16',
+          format: 'raw',
+          nbytes: 4,
+          byteOffset: 0,
+        }),
+      'architecture-unsupported',
+      /qkv_proj.bias/,
+    ],
+    [
+      'a record outside its shard',
+      (_, cache) => (cache.records[1].records[0].byteOffset = 1e9),
+      'config-invalid',
+      /byteOffset/,
+    ],
+    [
+      'a path for a shard',
+      (_, cache) => (cache.records[0].dataPath = '../x.bin'),
+      'config-invalid',
+      /dataPath/,
+    ],
+  ])('%s, before anything is stored', async (_, change, code, message) => {
+    const { manager, store } = create();
+    const source = chosen({ ...folder, files: changeDescriptions(change) });
+    await expect(manager.importModel(source)).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+    });
+    expect([await store.listPending(), await store.listModels()]).toEqual([[], []]);
+  });
+
+  test.each<[string, string, string]>([
+    ['no list of tensors', 'tensor-cache.json', 'config-invalid'],
+    ['no tokenizer', 'tokenizer.json', 'config-invalid'],
+    ['no template', 'tokenizer_config.json', 'template-unsupported'],
+    ['a shard that is not there', 'params_shard_1.bin', 'shard-missing'],
+  ])('%s', async (_, name, code) => {
+    const files = new Map(folder.files);
+    files.delete(name);
+    await expect(create().manager.importModel(chosen({ ...folder, files }))).rejects.toMatchObject({
+      code,
+      nextStep: expect.any(String),
+    });
+  });
+
+  test('a shard that is shorter than it is listed', async () => {
+    const files = new Map(folder.files);
+    files.set('params_shard_1.bin', files.get('params_shard_1.bin')!.slice(1));
+    await expect(create().manager.importModel(chosen({ ...folder, files }))).rejects.toMatchObject({
+      code: 'shard-truncated',
+    });
+  });
+
+  test('two models at once', async () => {
+    const [a, b] = [chosen(folder, 'a'), chosen(folder, 'b')] as { kind: 'files'; files: File[] }[];
+    const both: ImportSource = { kind: 'files', files: [...a!.files, ...b!.files] };
+    await expect(create().manager.inspectSource(both)).rejects.toMatchObject({ code: 'config-invalid' });
+  });
+});

@@ -11,21 +11,27 @@ export interface FileSource extends ByteSource {
 export async function openFileSource(path: string): Promise<FileSource> {
   const file = await open(path, 'r');
   const { size } = await file.stat();
+  const readInto = async (offset: number, target: Uint8Array<ArrayBuffer>, signal?: AbortSignal) => {
+    signal?.throwIfAborted();
+    const length = target.byteLength;
+    checkRange(size, offset, length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await file.read(target, done, length - done, offset + done);
+      if (bytesRead === 0) throw shortRead(offset, length, done);
+      done += bytesRead;
+      signal?.throwIfAborted();
+    }
+  };
   return {
     byteLength: size,
     async read(offset, length, signal) {
-      signal?.throwIfAborted();
       checkRange(size, offset, length);
       const bytes = new Uint8Array(length);
-      let done = 0;
-      while (done < length) {
-        const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
-        if (bytesRead === 0) throw shortRead(offset, length, done);
-        done += bytesRead;
-        signal?.throwIfAborted();
-      }
+      await readInto(offset, bytes, signal);
       return bytes;
     },
+    readInto,
     close: () => file.close(),
   };
 }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openFileSource, openJoinedFileSource } from '../../scripts/lib/file-source.ts';
-import { type ByteSource, blobSource, memorySource } from './byte-source.ts';
+import { type ByteSource, blobSource, memorySource, readWithin } from './byte-source.ts';
+import { joinSources } from './joined-source.ts';
 
 const CONTENTS = Uint8Array.from({ length: 100 }, (_, index) => index);
 let folder = '';
@@ -23,10 +24,12 @@ const SOURCES: Record<string, () => Promise<ByteSource & { close?: () => Promise
   'memory with an offset': async () => memorySource(Uint8Array.from([9, ...CONTENTS]).subarray(1)),
   blob: async () => blobSource(new Blob([CONTENTS])),
   file: () => openFileSource(join(folder, 'whole')),
+  'joined blobs': async () =>
+    joinSources([blobSource(new Blob([CONTENTS.slice(0, 30)])), blobSource(new Blob([CONTENTS.slice(30)]))]),
   'joined files': () => openJoinedFileSource([0, 1, 2, 3].map((part) => join(folder, `part${part}`))),
 };
 
-describe.each(Object.entries(SOURCES))('%s', (_, create) => {
+describe.each(Object.entries(SOURCES))('%s', (name, create) => {
   test('reads exactly the range asked for', async () => {
     const source = await create();
     expect(source.byteLength).toBe(100);
@@ -67,6 +70,30 @@ describe.each(Object.entries(SOURCES))('%s', (_, create) => {
     const source = await create();
     const reason = new Error('enough');
     await expect(source.read(0, 1, AbortSignal.abort(reason))).rejects.toBe(reason);
+    await source.close?.();
+  });
+
+  test('fills memory of the caller’s, where it can', async () => {
+    const source = await create();
+    for (const [offset, length] of [
+      [0, 100],
+      [29, 3],
+      [31, 1],
+      [100, 0],
+    ] as const) {
+      const buffer = new Uint8Array(length + 5).fill(255);
+      const bytes = await readWithin(source, offset, length, buffer);
+      expect(bytes).toEqual(CONTENTS.slice(offset, offset + length));
+      if (source.readInto === undefined) continue;
+      expect(bytes.buffer).toBe(buffer.buffer);
+      expect(buffer.slice(length)).toEqual(new Uint8Array(5).fill(255));
+      await expect(source.readInto(offset, new Uint8Array(101))).rejects.toMatchObject({
+        code: 'format-invalid',
+      });
+      const reason = new Error('enough');
+      await expect(source.readInto(offset, bytes, AbortSignal.abort(reason))).rejects.toBe(reason);
+    }
+    expect(source.readInto === undefined).toBe(name.includes('blob'));
     await source.close?.();
   });
 

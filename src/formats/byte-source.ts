@@ -13,6 +13,25 @@ export interface ByteSource {
    *   `signal.reason` when aborted.
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * As {@link read}, but fills memory of the caller's: for those who read gigabytes, which would pile up as garbage.
+   * Absent where the platform gives its own memory. `target` is not to be used until the promise settles.
+   */
+  readInto?(offset: number, target: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<void>;
+}
+
+/** Reads into `buffer`, where the source can. @returns the bytes: the beginning of `buffer`, or memory of their own */
+export async function readWithin(
+  source: ByteSource,
+  offset: number,
+  length: number,
+  buffer: Uint8Array<ArrayBuffer>,
+  signal?: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (source.readInto === undefined) return source.read(offset, length, signal);
+  const target = buffer.subarray(0, length);
+  await source.readInto(offset, target, signal);
+  return target;
 }
 
 /** Every implementation calls this before it reads. @throws FormatError where the range is not inside the source. */
@@ -46,6 +65,11 @@ export function memorySource(bytes: Uint8Array): ByteSource {
       signal?.throwIfAborted();
       checkRange(bytes.byteLength, offset, length);
       return bytes.slice(offset, offset + length) as Uint8Array<ArrayBuffer>;
+    },
+    async readInto(offset, target, signal) {
+      signal?.throwIfAborted();
+      checkRange(bytes.byteLength, offset, target.byteLength);
+      target.set(bytes.subarray(offset, offset + target.byteLength));
     },
   };
 }

@@ -1,9 +1,22 @@
-import { type ByteSource, checkRange } from './byte-source.ts';
+import { type ByteSource, checkRange, readWithin } from './byte-source.ts';
 
 /** Several sources read as one, in order: the splits of a model, the shards of a folder, a file kept in parts. */
 export function joinSources(sources: readonly ByteSource[]): ByteSource {
   const starts = startsOf(sources);
   const byteLength = sources.reduce((sum, source) => sum + source.byteLength, 0);
+  const readInto = async (offset: number, target: Uint8Array<ArrayBuffer>, signal?: AbortSignal) => {
+    signal?.throwIfAborted();
+    checkRange(byteLength, offset, target.byteLength);
+    for (const [index, source] of sources.entries()) {
+      const start = starts[index]!;
+      const from = Math.max(offset, start);
+      const to = Math.min(offset + target.byteLength, start + source.byteLength);
+      if (from >= to) continue;
+      const part = target.subarray(from - offset, to - offset);
+      const bytes = await readWithin(source, from - start, to - from, part, signal);
+      if (bytes.buffer !== part.buffer) part.set(bytes);
+    }
+  };
   return {
     byteLength,
     async read(offset, length, signal) {
@@ -14,14 +27,10 @@ export function joinSources(sources: readonly ByteSource[]): ByteSource {
       );
       if (whole >= 0) return sources[whole]!.read(offset - starts[whole]!, length, signal);
       const bytes = new Uint8Array(length);
-      for (const [index, source] of sources.entries()) {
-        const start = starts[index]!;
-        const from = Math.max(offset, start);
-        const to = Math.min(offset + length, start + source.byteLength);
-        if (from < to) bytes.set(await source.read(from - start, to - from, signal), from - offset);
-      }
+      await readInto(offset, bytes, signal);
       return bytes;
     },
+    ...(sources.every((source) => source.readInto !== undefined) && { readInto }),
   };
 }
 

@@ -113,11 +113,17 @@ class RemoteSource implements PlannedSource {
   }
 
   async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    checkRange(this.byteLength, offset, length);
+    const bytes = new Uint8Array(length);
+    await this.readInto(offset, bytes, signal);
+    return bytes;
+  }
+
+  async readInto(offset: number, target: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     this.#signal.throwIfAborted();
-    checkRange(this.byteLength, offset, length);
-    const target = new Uint8Array(length);
-    const end = offset + length;
+    const end = offset + target.byteLength;
+    checkRange(this.byteLength, offset, target.byteLength);
     for (let at = offset; at < end; ) {
       const piece = this.#pieces.find((each) => each.offset <= at && at < endOf(each));
       const next = this.#pieces.filter((each) => each.offset > at).map((each) => each.offset);
@@ -133,7 +139,6 @@ class RemoteSource implements PlannedSource {
       }
       at = stop;
     }
-    return target;
   }
 
   async forgetJournal(ranges: readonly ByteRange[]): Promise<void> {

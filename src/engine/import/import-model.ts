@@ -1,10 +1,10 @@
 /**
  * Streams a model into shards, once everything that can be refused has been: header, tokenizer, template, plan. Blocks
- * are moved, never requantised. At most two shards and two slices of the source are in memory, however large it is.
+ * are moved, never requantised. One shard and two slices of the source are in memory, however large it is.
  */
 import { ProgressMeter } from '../../base/progress-meter.ts';
 import { sha256Hex } from '../../base/sha256.ts';
-import type { ByteSource } from '../../formats/byte-source.ts';
+import { type ByteSource, readWithin } from '../../formats/byte-source.ts';
 import {
   CONFIG_FILE,
   type ModelOrigin,
@@ -17,7 +17,7 @@ import { type ImportPlan, type PlannedShard, planImport } from './import-plan.ts
 import { createModelConfig, createTensorCache, type WrittenShard } from './model-config.ts';
 import { openGguf } from './open-gguf.ts';
 import { type PrepareOptions, prepareGguf } from './prepare-gguf.ts';
-import type { PreparedModel } from './source-model.ts';
+import type { PreparedModel, SourceSlice } from './source-model.ts';
 
 /** Where an import writes: each shard once, whole, in their order; then the small files, which complete the model. */
 export interface ModelSink {
@@ -56,7 +56,7 @@ export interface ModelManifest {
 
 /** The least WebGPU guarantees for one binding. */
 export const DEFAULT_MAX_RECORD_BYTES = 128 << 20;
-/** Two of these, and the copy that WebCrypto makes of one, are in memory during an import. */
+/** One of these, and the copy that WebCrypto or a Blob makes of it, is in memory during an import. */
 export const DEFAULT_MAX_SHARD_BYTES = 96 << 20;
 const DEFAULT_CONTEXT_LENGTH = 8192;
 
@@ -134,8 +134,9 @@ function contextLengthOf({ model }: PreparedModel, wanted = DEFAULT_CONTEXT_LENG
 }
 
 /**
- * Fills shards one after the other; while one is hashed and written, the next is filled. The two take turns in two
- * buffers, since shards left to the garbage collector would pile up.
+ * Fills shards one after the other in one buffer: two, with the copy that hashing makes, would take more memory than
+ * they save time, and shards left to the garbage collector would pile up. While one is written, a source that fetches
+ * ahead goes on.
  */
 async function writeShards(
   source: ByteSource,
@@ -148,22 +149,13 @@ async function writeShards(
   const meter = new ProgressMeter(plan.sourceByteLength, doneBytes);
   const onBytes = (byteLength: number) => onProgress?.({ phase: 'import', ...meter.add(byteLength) });
   const largest = Math.max(0, ...missing.map(({ byteLength }) => byteLength));
-  let [buffer, other] = [new Uint8Array(largest), new Uint8Array(largest)];
+  const buffer = new Uint8Array(largest);
+  const reader = new SliceReader(source, missing, signal);
   const hashes = new Map(finished);
-  let writing: Promise<void> = Promise.resolve();
-  try {
-    for (const shard of missing) {
-      const bytes = buffer.subarray(0, shard.byteLength);
-      await fillShard(source, shard, bytes, signal, onBytes);
-      await writing;
-      writing = writeShard(shard, bytes, sink).then((sha256) => void hashes.set(shard.name, sha256));
-      // It is awaited a shard later; until then a failure must not count as unhandled.
-      writing.catch(() => undefined);
-      [buffer, other] = [other, buffer];
-    }
-  } finally {
-    // Also after an error or abort: when we return, nothing writes any more.
-    await writing;
+  for (const shard of missing) {
+    const bytes = buffer.subarray(0, shard.byteLength);
+    await fillShard(reader, shard, bytes, onBytes);
+    hashes.set(shard.name, await writeShard(shard, bytes, sink));
   }
   return plan.shards.map((shard) => ({
     dataPath: shard.name,
@@ -186,10 +178,9 @@ async function writeShard(
 }
 
 async function fillShard(
-  source: ByteSource,
+  reader: SliceReader,
   shard: PlannedShard,
   target: Uint8Array<ArrayBuffer>,
-  signal: AbortSignal | undefined,
   onBytes: (byteLength: number) => void,
 ): Promise<void> {
   const work = shard.items.flatMap(({ quants, scales, slices }) => {
@@ -199,20 +190,42 @@ async function fillShard(
     scaleBytes.fill(0, Math.max(0, scales.byteLength - 4));
     return slices.map((slice) => ({ slice, quantBytes, scaleBytes }));
   });
-  const readSlice = (index: number) => {
-    const slice = work[index]?.slice;
-    const reading = slice && source.read(slice.offset, slice.byteLength, signal);
-    // It is awaited a slice later; until then a failure must not count as unhandled.
-    reading?.catch(() => undefined);
-    return reading;
-  };
-  let reading = readSlice(0);
+  let reading = reader.read(work[0]?.slice);
   for (const [index, { slice, quantBytes, scaleBytes }] of work.entries()) {
     const bytes = await reading;
-    signal?.throwIfAborted();
-    reading = readSlice(index + 1);
+    reader.signal?.throwIfAborted();
+    reading = reader.read(work[index + 1]?.slice);
     if (bytes === undefined) throw new Error('Internal error: a slice was not read');
     slice.apply(bytes, quantBytes, scaleBytes);
     onBytes(slice.byteLength);
+  }
+}
+
+/** Reads slices, each while the one before it is worked on, into two buffers in turn where the source can. */
+class SliceReader {
+  readonly signal: AbortSignal | undefined;
+  readonly #source: ByteSource;
+  #buffers: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
+
+  /** @param shards of which slices will be read */
+  constructor(source: ByteSource, shards: readonly PlannedShard[], signal: AbortSignal | undefined) {
+    this.signal = signal;
+    this.#source = source;
+    const slices = shards.flatMap(({ items }) => items.flatMap((item) => item.slices));
+    const largest =
+      source.readInto === undefined
+        ? 0
+        : slices.reduce((most, { byteLength }) => Math.max(most, byteLength), 0);
+    this.#buffers = [new Uint8Array(largest), new Uint8Array(largest)];
+  }
+
+  read(slice: SourceSlice | undefined): Promise<Uint8Array<ArrayBuffer>> | undefined {
+    if (slice === undefined) return undefined;
+    const [buffer, other] = this.#buffers;
+    this.#buffers = [other, buffer];
+    const reading = readWithin(this.#source, slice.offset, slice.byteLength, buffer, this.signal);
+    // It is awaited a slice later; until then a failure must not count as unhandled.
+    reading.catch(() => undefined);
+    return reading;
   }
 }

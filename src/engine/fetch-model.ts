@@ -94,6 +94,14 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
   return { config, tensorCache, shards };
 }
 
+/** A model that was stored with a library of its own is run by it, though nobody says so. */
+export async function withStoredLibrary(store: WeightStore, source: ModelSource): Promise<ModelSource> {
+  if (source.url !== undefined || source.modelLibUrl !== undefined) return source;
+  const model = await store.readModel(source.id);
+  const hasLibrary = model?.smallFiles.some(({ name }) => name === LIBRARY_FILE) ?? false;
+  return hasLibrary ? { ...source, modelLibUrl: LIBRARY_FILE } : source;
+}
+
 function folderUrl(url: string, baseUrl: string): URL {
   return new URL(url.endsWith('/') ? url : `${url}/`, baseUrl);
 }

@@ -24,6 +24,7 @@ import type { ImportLimits } from './import/import-plan.ts';
 import { openSource } from './import/open-source.ts';
 import type { OpenOptions } from './import/opened-source.ts';
 import { type PlannedImport, planSource, previewImport } from './import/plan-source.ts';
+import { previewPrebuilt, storePrebuilt } from './import/prebuilt-model.ts';
 import { storeModel } from './import/store-model.ts';
 import { probeGpuMemory } from './memory-probe.ts';
 import { describeStoredModel, listPendingModels, listStoredModels, sweepModel } from './stored-models.ts';
@@ -50,13 +51,19 @@ export class StoreModelManager implements ModelManager {
   }
 
   async inspectSource(source: ImportSource, { signal }: CallOptions = {}): Promise<ImportPreview> {
-    const planned = await this.#plan(source, this.#joinSignal(signal));
-    return previewImport(this.#options.store, planned);
+    const { store, download } = this.#options;
+    const joined = this.#joinSignal(signal);
+    if (isPrebuilt(source)) return previewPrebuilt(store, source, { ...download, signal: joined });
+    return previewImport(store, await this.#plan(source, joined));
   }
 
   async importModel(source: ImportSource, options: ImportModelOptions = {}): Promise<StoredModelInfo> {
     const { store } = this.#options;
     const signal = this.#joinSignal(options.signal);
+    if (isPrebuilt(source)) {
+      const { onProgress } = options;
+      return storePrebuilt(store, source, { ...this.#options.download, signal, onProgress });
+    }
     const planned = await this.#plan(source, signal);
     const model = await storeModel(store, planned, { ...options, signal });
     await sweepModel(store, model.id);
@@ -103,4 +110,8 @@ export class StoreModelManager implements ModelManager {
   #joinSignal(signal: AbortSignal | undefined): AbortSignal {
     return signal === undefined ? this.#disposed.signal : AbortSignal.any([signal, this.#disposed.signal]);
   }
+}
+
+function isPrebuilt(source: ImportSource): source is ImportSource & { address: string; libraryUrl: string } {
+  return source.kind === 'address' && source.libraryUrl !== undefined;
 }

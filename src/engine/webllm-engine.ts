@@ -51,7 +51,13 @@ import type {
 import { timeDecode, timePrefill } from './benchmark.ts';
 import { checkChatRequest, grammarSchema, hashSeed, stopStrings } from './chat-request.ts';
 import { collectChat } from './collect-chat.ts';
-import { type FetchedModel, fetchModel, LIBRARY_FILE, type ModelDescriptionFiles } from './fetch-model.ts';
+import {
+  type FetchedModel,
+  fetchModel,
+  LIBRARY_FILE,
+  type ModelDescriptionFiles,
+  withStoredLibrary,
+} from './fetch-model.ts';
 import { plainTemplate } from './import/model-config.ts';
 import { describeLoadedModel, type LoadedParts } from './model-facts.ts';
 import { ModelReader } from './model-reader.ts';
@@ -130,7 +136,7 @@ export class WebLlmEngine implements BenchmarkEngine {
     return this.#session?.model ?? null;
   }
 
-  async loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
+  async loadModel(given: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
     const signal = this.#joinSignal(options.signal);
     const release = await this.#queue.acquire(signal);
     try {
@@ -139,6 +145,7 @@ export class WebLlmEngine implements BenchmarkEngine {
       // Everything that can be refused is refused before a shard is downloaded, and while the old model still runs.
       let preparation: Preparation | null = null;
       const { store, baseUrl } = this.#options;
+      const source = await withStoredLibrary(store, given);
       await withModelFiles(source.id, signal, async () => {
         const files = await fetchModel(source, {
           store,

@@ -11,6 +11,7 @@ import {
 import { createTestClock } from '../../../tests/tools/test-clock.ts';
 import { MemoryWeightStore, storedName } from '../../storage/weight-store.ts';
 import type { ImportSource } from '../api.ts';
+import { LIBRARY_FILE, withStoredLibrary } from '../fetch-model.ts';
 import { StoreModelManager } from '../model-manager.ts';
 
 const LIMITS = { maxRecordBytes: 64 << 10, maxShardBytes: 256 << 10 };
@@ -103,6 +104,28 @@ test('by address, and of a hub under the older names', async () => {
     expect(info.source.url).toContain('tiny-mistral/');
     await expectStored(store);
   }
+});
+
+test('with a library of its own: stored as it is, and known as such', async () => {
+  const { manager, store } = create();
+  const source: ImportSource = {
+    kind: 'address',
+    address: `${server.url}tiny-mistral/`,
+    libraryUrl: `${server.url}tiny-mistral/tokenizer_config.json`,
+  };
+  const preview = await manager.inspectSource(source);
+  expect(preview).toMatchObject({ id: ID, layout: 'mlc', template: 'webllm', replaces: null });
+  expect(await manager.importModel(source)).toMatchObject({ id: ID, byteLength: preview.storedBytes });
+  expect(await store.listFiles(ID)).toContain(LIBRARY_FILE);
+  expect(await withStoredLibrary(store, { id: ID })).toEqual({ id: ID, modelLibUrl: LIBRARY_FILE });
+  expect((await manager.verifyModel(ID)).damaged).toEqual([]);
+  const file = { ...source, address: `${server.url}tiny.gguf` };
+  await expect(manager.importModel(file)).rejects.toMatchObject({ code: 'address-invalid' });
+
+  // One of our own imports has none.
+  await manager.deleteModel(ID);
+  await manager.importModel(chosen(folder));
+  expect(await withStoredLibrary(store, { id: ID })).toEqual({ id: ID });
 });
 
 test('interrupted, it goes on with the shards that are missing', async () => {

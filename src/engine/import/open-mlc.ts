@@ -69,7 +69,7 @@ export async function openMlcFolder(folder: ModelFolder): Promise<OpenedSource> 
     template,
     sampling: readSampling(fields, template.id),
     origin: {
-      name: folder.name.replace(/-q4f16_1-MLC$/i, ''),
+      name: nameOfFolder(folder.name),
       quantization: fields.string('quantization'),
       parameterCount: model.parameterCount,
       sourceName: folder.name,
@@ -88,6 +88,11 @@ export async function openMlcFolder(folder: ModelFolder): Promise<OpenedSource> 
   };
 }
 
+/** MLC's folders are called `NAME-QUANTIZATION-MLC`. */
+export function nameOfFolder(name: string): string {
+  return name.replace(/-q\df\d\d_\d-MLC$/i, '');
+}
+
 interface NamedText {
   name: string;
   text: string;
@@ -101,7 +106,7 @@ async function readText(folder: ModelFolder, names: readonly string[]): Promise<
   return null;
 }
 
-async function requireText(folder: ModelFolder, names: readonly string[]): Promise<NamedText> {
+export async function requireText(folder: ModelFolder, names: readonly string[]): Promise<NamedText> {
   const found = await readText(folder, names);
   if (found !== null) return found;
   throw new TramontaneError('config-invalid', `${folder.name} has no ${names.join(' and no ')}.`, {
@@ -111,7 +116,7 @@ async function requireText(folder: ModelFolder, names: readonly string[]): Promi
   });
 }
 
-function parseJson({ name, text }: NamedText): unknown {
+export function parseJson({ name, text }: NamedText): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -99,11 +99,11 @@ export async function previewImport(store: WeightStore, planned: PlannedImport):
   };
 }
 
-async function describePending(store: WeightStore, id: string): Promise<PendingModelInfo | null> {
+export async function describePending(store: WeightStore, id: string): Promise<PendingModelInfo | null> {
   return (await listPendingModels(store)).find((pending) => pending.id === id) ?? null;
 }
 
-async function describeWhole(store: WeightStore, id: string): Promise<StoredModelInfo | null> {
+export async function describeWhole(store: WeightStore, id: string): Promise<StoredModelInfo | null> {
   const model = await store.readModel(id);
   return model === null ? null : describeStoredModel(store, model);
 }

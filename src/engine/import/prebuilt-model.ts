@@ -1,0 +1,110 @@
+/**
+ * Models in MLC's layout that come with a library of their own: stored as their folder has them, library included, and
+ * run by WebLLM as it would run them.
+ */
+import { TramontaneError } from '../../base/errors.ts';
+import { CONFIG_FILE, TENSOR_CACHE_FILE } from '../../models/model-files.ts';
+import { type StoredFile, sumBytes, type WeightStore } from '../../storage/weight-store.ts';
+import type { ImportPreview, Progress, StoredModelInfo } from '../api.ts';
+import { fetchModel } from '../fetch-model.ts';
+import { listShards } from '../shard-list.ts';
+import { describeStoredModel, readModelFacts } from '../stored-models.ts';
+import { parseAddress } from './address.ts';
+import { nameOfFolder, parseJson, remoteFolder, requireText } from './open-mlc.ts';
+import { type OpenOptions, withoutQuery } from './opened-source.ts';
+import { describePending, describeWhole, modelId } from './plan-source.ts';
+
+export interface PrebuiltSource {
+  address: string;
+  libraryUrl: string;
+}
+
+interface PrebuiltFolder {
+  id: string;
+  name: string;
+  url: string;
+  config: unknown;
+  shards: readonly StoredFile[];
+  parameterCount: number;
+}
+
+async function openFolder({ address }: PrebuiltSource, options: OpenOptions): Promise<PrebuiltFolder> {
+  const parsed = parseAddress(address, options.hub);
+  if (parsed.layout !== 'mlc') {
+    throw new TramontaneError('address-invalid', `${address} is a file; a library belongs to a folder.`, {
+      nextStep: 'Give the address of a folder in the layout of MLC, with a slash at its end.',
+      data: { address },
+    });
+  }
+  const folder = remoteFolder(parsed, options);
+  const config = parseJson(await requireText(folder, [CONFIG_FILE]));
+  const cache = parseJson(await requireText(folder, [TENSOR_CACHE_FILE]));
+  const shards = listShards(cache);
+  const name = nameOfFolder(parsed.name);
+  const { quantization } = readModelFacts(config, { id: '', name });
+  return {
+    id: modelId(name, quantization ?? 'mlc'),
+    name,
+    url: parsed.url,
+    config,
+    shards,
+    parameterCount: countParameters(cache, shards),
+  };
+}
+
+/** As MLC's list of tensors tells, or about, as 4-bit models go. */
+function countParameters(cache: unknown, shards: readonly StoredFile[]): number {
+  const { metadata } = cache as { metadata?: { ParamBytes?: unknown; BitsPerParam?: unknown } | null };
+  const [bytes, bits] = [Number(metadata?.ParamBytes), Number(metadata?.BitsPerParam)];
+  const count = Math.round((bytes * 8) / bits);
+  return Number.isSafeInteger(count) && count > 0 ? count : Math.round((sumBytes(shards) * 8) / 4.5);
+}
+
+/** As `previewImport`. */
+export async function previewPrebuilt(
+  store: WeightStore,
+  source: PrebuiltSource,
+  options: OpenOptions,
+): Promise<ImportPreview> {
+  const { id, name, url, config, shards, parameterCount } = await openFolder(source, options);
+  const facts = readModelFacts(config, { id, name });
+  const byteLength = sumBytes(shards);
+  const { temperature } = config as { temperature?: unknown };
+  const pending = await describePending(store, id);
+  return {
+    id,
+    layout: 'mlc',
+    name,
+    quantization: facts.quantization ?? 'unknown',
+    parameterCount,
+    sourceBytes: byteLength,
+    storedBytes: byteLength,
+    maxContextLength: facts.maxContextLength ?? facts.contextLength ?? 1,
+    kvBytesPerToken: facts.kvBytesPerToken,
+    layerCount: facts.layerCount,
+    template: 'webllm',
+    temperature: typeof temperature === 'number' ? temperature : 1,
+    licence: null,
+    source: { name, url: withoutQuery(url) },
+    formats: [{ type: facts.quantization ?? 'unknown', byteLength }],
+    // Its shards are named by their contents: what is there of them is used, whatever else is pending.
+    resumes: pending,
+    obstructs: null,
+    replaces: await describeWhole(store, id),
+  };
+}
+
+/** @throws TramontaneError as `fetchModel` */
+export async function storePrebuilt(
+  store: WeightStore,
+  source: PrebuiltSource,
+  { onProgress, ...options }: OpenOptions & { onProgress?: ((progress: Progress) => void) | undefined },
+): Promise<StoredModelInfo> {
+  const { id, name, url, parameterCount } = await openFolder(source, options);
+  const { clock, stallMs, signal } = options;
+  await fetchModel(
+    { id, url, modelLibUrl: source.libraryUrl, name, parameterCount },
+    { store, baseUrl: url, wait: false, ...(signal && { signal }), clock, stallMs, onProgress },
+  );
+  return describeStoredModel(store, (await store.readModel(id))!);
+}

@@ -49,7 +49,6 @@ export interface RenderedTurn {
 const MISTRAL_SURFACES = ['<s>', '</s>', '[INST]', '[/INST]'];
 const MISTRAL_SYSTEM_SURFACES = [...MISTRAL_SURFACES, '[SYSTEM_PROMPT]', '[/SYSTEM_PROMPT]'];
 
-/** Control tokens that a template writes, by surface. */
 const REQUIRED_SURFACES: Record<TemplateId, readonly string[]> = {
   chatml: ['<|im_start|>', '<|im_end|>'],
   'mistral-v3': MISTRAL_SURFACES,
@@ -57,6 +56,11 @@ const REQUIRED_SURFACES: Record<TemplateId, readonly string[]> = {
   'mistral-v11': MISTRAL_SYSTEM_SURFACES,
   'mistral-v13': MISTRAL_SYSTEM_SURFACES,
 };
+
+/** Control tokens that a template writes, by surface. */
+export function requiredSurfaces(id: TemplateId): readonly string[] {
+  return REQUIRED_SURFACES[id];
+}
 
 /** Private forms by surface. */
 type Forms = (surface: string) => string;

@@ -1,15 +1,26 @@
 /** Mistral Small's own size: a Q4_K_M of 14.3 GB, whose bytes are computed as they are read. */
 import { beforeAll, expect, test } from 'vitest';
+import { writeModel } from '../../src/engine/import/import-model.ts';
+import { openLocalGguf, openSource } from '../../src/engine/import/open-source.ts';
+import { planSource } from '../../src/engine/import/plan-source.ts';
 import type { ByteSource } from '../../src/formats/byte-source.ts';
 import type { Gguf } from '../../src/formats/gguf/gguf.ts';
 import { parseGguf } from '../../src/formats/gguf/parse-gguf.ts';
-import { createSyntheticGguf, type SyntheticGguf, startSyntheticServer } from '../tools/synthetic-gguf.ts';
+import { BLOCK_FORMATS } from '../../src/formats/quant/formats.ts';
+import { permuteRows } from '../tools/permute-rows.ts';
+import { createRandom } from '../tools/random.ts';
+import {
+  createSyntheticGguf,
+  IMPORTABLE_BUILDS,
+  type SyntheticGguf,
+  startSyntheticServer,
+} from '../tools/synthetic-gguf.ts';
 
 const FOUR_GIB = 2 ** 32;
 
 let file: SyntheticGguf;
 beforeAll(() => {
-  file = createSyntheticGguf();
+  file = createSyntheticGguf('Q4_K_M');
 });
 
 function counting(source: ByteSource): ByteSource & { bytesRead: number } {
@@ -40,6 +51,106 @@ function countTypes({ tensors }: Gguf): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { type } of tensors) counts[type] = (counts[type] ?? 0) + 1;
   return counts;
+}
+
+test.each(IMPORTABLE_BUILDS)('%s is looked at and planned in seconds', async (build) => {
+  const server = await startSyntheticServer(createSyntheticGguf(build));
+  try {
+    const startMs = performance.now();
+    const { plan, opened } = await planSource(await openSource({ kind: 'address', address: server.url }));
+    const seconds = (performance.now() - startMs) / 1000;
+    console.log(`${build}: header, tokenizer and plan in ${seconds.toFixed(1)} s`);
+    expect(server.sentBytes()).toBeLessThan(20 << 20);
+    expect(opened.prepared).toMatchObject({
+      template: { id: 'mistral-v11' },
+      model: { parameterCount: 23_572_403_200 },
+    });
+    expect(plan.matrices.size + plan.vectors.size).toBe(363);
+    expect(plan.sourceByteLength).toBeGreaterThan(14e9);
+    // As stored, a Q6_K may take a little more than in the file.
+    expect(plan.byteLength / plan.sourceByteLength).toBeCloseTo(1, 1);
+  } finally {
+    await server.close();
+  }
+});
+
+const SPOTS = [
+  'lm_head',
+  'model.embed_tokens',
+  'model.layers.0.mlp.down_proj',
+  'model.layers.11.self_attn.k_proj',
+  'model.layers.20.self_attn.q_proj',
+  'model.layers.30.self_attn.v_proj',
+  'model.layers.39.mlp.up_proj',
+];
+const SPOT_LIMITS = { maxRecordBytes: 12 << 20, maxShardBytes: 16 << 20 };
+
+test.each(IMPORTABLE_BUILDS)('%s: shards here and there hold the very bytes of the source', async (build) => {
+  const source = createSyntheticGguf(build);
+  const opened = await openLocalGguf([{ name: 'model.gguf', source }], null, {});
+  const { plan } = await planSource(opened, SPOT_LIMITS);
+  const random = createRandom(4);
+  const wanted = SPOTS.map((name) => {
+    const { parts } = plan.matrices.get(name)!;
+    return parts[Math.floor(random() * parts.length)]!.quants;
+  });
+  const chosen = plan.shards.filter(({ records }) => records.some(({ name }) => wanted.includes(name)));
+  const others = plan.shards.filter((shard) => !chosen.includes(shard));
+  const records = new Map<string, Uint8Array>();
+  await writeModel(
+    opened.prepared,
+    plan,
+    source,
+    {
+      async writeShard(shard, _, bytes) {
+        for (const { name, byteOffset, nbytes } of shard.records) {
+          records.set(name, bytes.slice(byteOffset, byteOffset + nbytes));
+        }
+      },
+      async complete() {},
+    },
+    // Said to be there already: only the chosen ones are read.
+    { finished: new Map(others.map(({ name }) => [name, '0'.repeat(64)])) },
+  );
+  const { tensors } = await parseGguf(source);
+  const offsets: number[] = [];
+  for (const [name, matrix] of plan.matrices) {
+    const tensor = tensors.find((candidate) => candidate.name === ggufNameOf(name))!;
+    for (const part of matrix.parts) {
+      const quants = records.get(part.quants);
+      if (quants === undefined) continue;
+      const rowBytes = tensor.byteLength / matrix.rows;
+      const offset = tensor.offsetBytes + part.rowStart * rowBytes;
+      const unpacked = new Uint8Array(part.rows * rowBytes);
+      const scales = part.scales === null ? new Uint8Array(0) : records.get(part.scales)!;
+      BLOCK_FORMATS.get(tensor.type)!.unpack(quants, scales, unpacked);
+      const isRotated = name.endsWith('q_proj') || name.endsWith('k_proj');
+      const blocks = isRotated ? permuteRows(unpacked, part.rows, HEAD_DIM) : unpacked;
+      const expected = await source.read(offset, unpacked.byteLength);
+      expect(Buffer.compare(blocks, expected), part.quants).toBe(0);
+      offsets.push(offset + unpacked.byteLength);
+    }
+  }
+  expect(offsets.length).toBeGreaterThanOrEqual(SPOTS.length);
+  expect(offsets.filter((offset) => offset > FOUR_GIB).length).toBeGreaterThanOrEqual(4);
+});
+
+const HEAD_DIM = 128;
+const GGUF_NAMES: Readonly<Record<string, string>> = {
+  lm_head: 'output',
+  'model.embed_tokens': 'token_embd',
+  'self_attn.q_proj': 'attn_q',
+  'self_attn.k_proj': 'attn_k',
+  'self_attn.v_proj': 'attn_v',
+  'self_attn.o_proj': 'attn_output',
+  'mlp.gate_proj': 'ffn_gate',
+  'mlp.up_proj': 'ffn_up',
+  'mlp.down_proj': 'ffn_down',
+};
+
+function ggufNameOf(name: string): string {
+  const [, layer, tensor] = /^model\.layers\.(\d+)\.(.*)$/.exec(name) ?? [];
+  return tensor === undefined ? `${GGUF_NAMES[name]}.weight` : `blk.${layer}.${GGUF_NAMES[tensor]}.weight`;
 }
 
 test('its server gives the very bytes, by ranges', async () => {

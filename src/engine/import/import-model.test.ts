@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { openJoinedFileSource } from '../../../scripts/lib/file-source.ts';
 import { quantise, type TensorToWrite, writeGguf } from '../../../tests/tools/gguf-writer.ts';
 import { MemorySink } from '../../../tests/tools/memory-sink.ts';
+import { permuteRows } from '../../../tests/tools/permute-rows.ts';
 import {
   createTinyMistralGguf,
   TINY_MISTRAL_LIMITS,
@@ -49,22 +50,6 @@ function unpackMatrix(matrix: Matrix, records: ReadonlyMap<string, Uint8Array>):
     format.unpack(records.get(quants) as Uint8Array, scaleBytes, target);
   }
   return blocks;
-}
-
-/** llama.cpp's conversion of Q and K: reshape(heads, 2, headDim / 2, columns).swapaxes(1, 2). */
-function permuteRows(bytes: Uint8Array, rows: number, headDim: number): Uint8Array {
-  const rowBytes = bytes.byteLength / rows;
-  const result = new Uint8Array(bytes.byteLength);
-  let target = 0;
-  for (let head = 0; head < rows / headDim; head++) {
-    for (let pair = 0; pair < headDim / 2; pair++) {
-      for (let half = 0; half < 2; half++) {
-        const row = head * headDim + half * (headDim / 2) + pair;
-        result.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), target++ * rowBytes);
-      }
-    }
-  }
-  return result;
 }
 
 /** GGUF's name for every matrix of a description. */

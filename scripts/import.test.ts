@@ -1,8 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startHostileServer } from '../tests/tools/hostile-server.ts';
+import { createMlcFolder } from '../tests/tools/mlc-folder.ts';
+import { ensureSmolLm2File } from '../tests/tools/smollm2.ts';
+import { splitGguf } from '../tests/tools/split-gguf.ts';
 import { ensureTinyMistral } from '../tests/tools/tiny-mistral.ts';
 
 let folder: string;
@@ -57,14 +71,74 @@ test('a broken file fails with what to do, a missing one as wrong usage', async 
   expect(readdirSync(folder)).not.toContain('broken');
 });
 
-test.skipIf(process.platform === 'win32')('interrupted, it leaves nothing behind', async () => {
-  const models = join(import.meta.dirname, '../models/smollm2-135m-instruct');
-  const { file } = JSON.parse(readFileSync(join(models, 'source.json'), 'utf8'));
-  const whole = join(folder, file.name);
-  for (const part of file.parts) appendFileSync(whole, readFileSync(join(models, part)));
-  const { child, end } = start([whole, '--out', join(folder, 'interrupted')]);
-  // The first words on stderr: the import has begun, and takes a second more.
-  child.stderr?.once('data', () => child.kill('SIGINT'));
-  expect(await end).toMatchObject({ code: 130, stderr: expect.stringContaining('Interrupted') });
-  expect(readdirSync(folder).filter((name) => name.includes('interrupted'))).toEqual([]);
+test('splits and addresses give the same folder as the file', async () => {
+  const bytes = new Uint8Array(readFileSync(gguf));
+  const splits = await splitGguf(bytes, 'tiny', 3);
+  for (const split of splits) writeFileSync(join(folder, split.name), split.bytes);
+  const server = await startHostileServer(new Map([['/tiny.gguf', bytes]]));
+  const shards = (name: string) => {
+    const cache = JSON.parse(readFileSync(join(folder, name, 'tensor-cache.json'), 'utf8'));
+    return cache.records.map((record: { sha256: string }) => record.sha256);
+  };
+  try {
+    for (const [source, out] of [
+      [gguf, 'whole'],
+      [join(folder, splits[1]!.name), 'splits'],
+      [`${server.url}tiny.gguf`, 'address'],
+    ] as const) {
+      expect(await start([source, '--out', join(folder, out)]).end).toMatchObject({ code: 0 });
+    }
+    expect(shards('splits')).toEqual(shards('whole'));
+    expect(shards('address')).toEqual(shards('whole'));
+  } finally {
+    await server.close();
+  }
+  rmSync(join(folder, splits[1]!.name));
+  const missing = await start([join(folder, splits[0]!.name), '--out', join(folder, 'missing')]).end;
+  expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining(splits[1]!.name) });
+  const wrong = await start(['hf:nobody', '--out', join(folder, 'wrong')]).end;
+  expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('address-invalid') });
+});
+
+test('a folder in MLC’s layout', async () => {
+  const source = join(folder, 'Tiny-q4f16_1-MLC');
+  mkdirSync(source);
+  for (const [name, bytes] of createMlcFolder().files) writeFileSync(join(source, name), bytes);
+  const out = join(folder, 'mlc');
+  expect(await start([source, '--out', out]).end).toMatchObject({ code: 0 });
+  const config = JSON.parse(readFileSync(join(out, 'mlc-chat-config.json'), 'utf8'));
+  expect(config.tramontane).toMatchObject({ name: 'Tiny', quantization: 'q4f16_1', template: 'mistral-v11' });
+});
+
+test.skipIf(process.platform === 'win32')('interrupted, it goes on where it was', async () => {
+  const source = await ensureSmolLm2File();
+  const out = join(folder, 'interrupted');
+  const partial = `${out}.partial`;
+  const { child, end } = start([source, '--out', out]);
+  const watch = setInterval(() => {
+    if (!existsSync(join(partial, 'import-state.json'))) return;
+    clearInterval(watch);
+    child.kill('SIGINT');
+  }, 5);
+  expect(await end).toMatchObject({ code: 130, stderr: expect.stringContaining('to go on') });
+  expect(existsSync(out)).toBe(false);
+  const first = statSync(join(partial, 'params_shard_0.bin'));
+
+  expect(await start([source, '--out', out]).end).toMatchObject({ code: 0 });
+  // Not written again, and nothing of the way there is left.
+  expect(statSync(join(out, 'params_shard_0.bin')).mtimeMs).toBe(first.mtimeMs);
+  expect(readdirSync(folder).filter((name) => name.startsWith('interrupted'))).toEqual(['interrupted']);
+  const cache = JSON.parse(readFileSync(join(out, 'tensor-cache.json'), 'utf8'));
+  expect(readdirSync(out).sort()).toEqual(
+    [
+      ...cache.records.map(({ dataPath }: { dataPath: string }) => dataPath),
+      'mlc-chat-config.json',
+      'tensor-cache.json',
+      'tokenizer.json',
+    ].sort(),
+  );
+  for (const { dataPath, sha256 } of cache.records) {
+    const contents = readFileSync(join(out, dataPath));
+    expect(createHash('sha256').update(contents).digest('hex'), dataPath).toBe(sha256);
+  }
 });

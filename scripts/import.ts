@@ -1,33 +1,41 @@
 /**
- * npm run import -- FILE.gguf --out FOLDER
- * Turns a GGUF into a folder that the site and the other commands load. Progress and figures go to stderr, the folder
- * to stdout.
+ * npm run import -- SOURCE --out FOLDER
+ * Turns a model that was published for other programs into a folder that the site and the other commands load. Progress
+ * and figures go to stderr, the folder to stdout.
  */
-import { readdir, statfs } from 'node:fs/promises';
-import { basename, dirname, resolve } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { TramontaneError } from '../src/base/errors.ts';
+import { DEFAULT_MAX_RECORD_BYTES, DEFAULT_MAX_SHARD_BYTES } from '../src/engine/import/import-model.ts';
+import { planSource } from '../src/engine/import/plan-source.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../src/models/model-files.ts';
 import { createProgressLine, formatBytes, runCommand, UsageError } from './lib/command-line.ts';
-import { type FileSource, openFileSource } from './lib/file-source.ts';
-import { importToFolder, STATIC_HOST_BYTES } from './lib/import-folder.ts';
+import { STATIC_HOST_BYTES, storeInFolder } from './lib/import-folder.ts';
+import { type CommandSource, openCommandSource } from './lib/open-source.ts';
 
-const HELP = `Usage: npm run import -- FILE.gguf --out FOLDER [options]
+const HELP = `Usage: npm run import -- SOURCE --out FOLDER [options]
 
-Imports a GGUF model for use in the browser. Weights are repacked, never changed.
+Imports a model for use in the browser. Weights are repacked, never changed. SOURCE is one of
+
+  FILE.gguf                      a GGUF; of a split one (NAME-00001-of-00003.gguf) any of the files, which lie together
+  FOLDER                         a folder in MLC's layout (q4f16_1)
+  https://HOST/FILE.gguf         a GGUF on a server that sends byte ranges
+  https://HOST/FOLDER/           the same as a folder
+  hf:OWNER/REPO[/FILE.gguf][@REVISION]  either on Hugging Face
 
   --out FOLDER      where to write; it must not exist yet, or be empty
   --force           replace the model in FOLDER
   --shard-mib N     most MiB of a file, 1 to 1024 (default ${STATIC_HOST_BYTES >> 20}: static hosts cap files at 25)
   --context N       tokens of context to configure (default: the model's own, at most 8192)
-  --name NAME       what to call the model (default: as the file says)
+  --name NAME       what to call the model (default: as the source says)
   --help            this text
 
-Exit codes: 0 imported, 1 failed, 2 wrong usage, 130 interrupted. Nothing is left behind but a whole model.
+Exit codes: 0 imported, 1 failed, 2 wrong usage, 130 interrupted. An import that does not end leaves what it wrote in
+FOLDER.partial, and the same command goes on from there; FOLDER itself is only ever a whole model.
 `;
 
 interface Options {
-  file: string;
+  source: string;
   out: string;
   force: boolean;
   shardBytes: number;
@@ -50,12 +58,13 @@ function readOptions(args: string[]): Options | null {
     },
   });
   if (values.help) return null;
-  const [file, ...rest] = positionals;
-  if (file === undefined || rest.length > 0) throw new UsageError('Name one GGUF file.');
+  const [source, ...rest] = positionals;
+  if (source === undefined || rest.length > 0)
+    throw new UsageError('Name one model: a GGUF file or its address.');
   if (values.out === undefined) throw new UsageError('Say where to write: --out FOLDER.');
   const shardMib = readInteger(values['shard-mib'], '--shard-mib', 1024);
   return {
-    file: resolve(file),
+    source,
     out: resolve(values.out),
     force: values.force,
     shardBytes: shardMib === null ? STATIC_HOST_BYTES : shardMib << 20,
@@ -70,6 +79,9 @@ function readInteger(text: string | undefined, option: string, max: number): num
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   throw new UsageError(`${option} is "${text}", expected a whole number from 1 to ${max}.`);
 }
+
+/** From here on the number of files is worth a word. */
+const LARGE_BYTES = 2e9;
 
 /** Names of what an import writes: nothing else is ever replaced. */
 const MODEL_FILES = new Set([CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE]);
@@ -95,55 +107,40 @@ async function requireTarget(folder: string, force: boolean): Promise<void> {
   }
 }
 
-/** Free space where `folder` is, or will be. */
-async function freeBytes(folder: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return freeBytes(dirname(folder));
-    throw error;
-  }
-}
-
-async function openModel(path: string): Promise<FileSource> {
-  try {
-    return await openFileSource(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'EISDIR') throw new UsageError(`There is no file ${path}.`);
-    throw error;
-  }
-}
-
-async function requireRoom(byteLength: number, folder: string): Promise<void> {
-  const free = await freeBytes(folder);
-  if (free >= byteLength) return;
-  throw new TramontaneError(
-    'storage-quota',
-    `The import needs about ${formatBytes(byteLength)}, and ${formatBytes(free)} are free at ${folder}.`,
-    { nextStep: 'Free some space, or write to another disk.' },
-  );
-}
-
 async function run(options: Options, signal: AbortSignal): Promise<void> {
   await requireTarget(options.out, options.force);
-  const source = await openModel(options.file);
+  const source = await openCommandSource(options.source, signal);
+  try {
+    await importSource(source, options, signal);
+  } finally {
+    await source.close();
+  }
+}
+
+async function importSource({ opened }: CommandSource, options: Options, signal: AbortSignal): Promise<void> {
+  if (options.name !== null) opened.prepared.origin.name = options.name;
+  const planned = await planSource(opened, {
+    maxRecordBytes: Math.min(options.shardBytes, DEFAULT_MAX_RECORD_BYTES),
+    maxShardBytes: options.shardBytes,
+  });
+  const { byteLength, shards } = planned.plan;
+  if (options.shardBytes < DEFAULT_MAX_SHARD_BYTES && byteLength > LARGE_BYTES) {
+    process.stderr.write(
+      `${shards.length} files of at most ${options.shardBytes >> 20} MiB, as static hosts want them. ` +
+        `For a disk or a host of your own, --shard-mib ${DEFAULT_MAX_SHARD_BYTES >> 20} makes fewer.\n`,
+    );
+  }
   const line = createProgressLine();
   try {
-    // Repacked weights take as much room as the file's, give or take a tokenizer.
-    await requireRoom(source.byteLength, options.out);
     const startMs = performance.now();
-    const manifest = await importToFolder(source, options.out, {
-      maxRecordBytes: options.shardBytes,
-      maxShardBytes: options.shardBytes,
-      origin: {
-        sourceName: basename(options.file),
-        ...(options.name === null ? {} : { name: options.name }),
-      },
+    const manifest = await storeInFolder(planned, options.out, {
       ...(options.contextLength === null ? {} : { contextLength: options.contextLength }),
       signal,
-      onProgress: (progress) => line.show(progress),
+      onProgress: line.show,
+      onInterrupted() {
+        line.end();
+        process.stderr.write('What was imported is kept: run the same command again to go on.\n');
+      },
     });
     line.end();
     const { name, quantization, parameterCount } = manifest.origin;
@@ -155,7 +152,6 @@ async function run(options: Options, signal: AbortSignal): Promise<void> {
     process.stdout.write(`${options.out}\n`);
   } finally {
     line.end();
-    await source.close();
   }
 }
 

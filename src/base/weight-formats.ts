@@ -33,10 +33,18 @@ interface WeightFormatSizes {
 export const WEIGHT_FORMATS = {
   f32: { ggmlType: 'F32', groupColumns: 32, quantBytes: 128, scaleBytes: 0 },
   f16: { ggmlType: 'F16', groupColumns: 32, quantBytes: 64, scaleBytes: 0 },
+  bf16: { ggmlType: 'BF16', groupColumns: 32, quantBytes: 64, scaleBytes: 0 },
   q4f16_1: { ggmlType: null, groupColumns: 32, quantBytes: 16, scaleBytes: 2 },
   q4_0: { ggmlType: 'Q4_0', groupColumns: 32, quantBytes: 16, scaleBytes: 2 },
   q4_1: { ggmlType: 'Q4_1', groupColumns: 32, quantBytes: 16, scaleBytes: 4 },
+  q5_0: { ggmlType: 'Q5_0', groupColumns: 32, quantBytes: 16, scaleBytes: 8 },
+  q5_1: { ggmlType: 'Q5_1', groupColumns: 32, quantBytes: 16, scaleBytes: 8 },
   q8_0: { ggmlType: 'Q8_0', groupColumns: 32, quantBytes: 32, scaleBytes: 2 },
+  q4_k: { ggmlType: 'Q4_K', groupColumns: 256, quantBytes: 128, scaleBytes: 16 },
+  q5_k: { ggmlType: 'Q5_K', groupColumns: 256, quantBytes: 128, scaleBytes: 48 },
+  q6_k: { ggmlType: 'Q6_K', groupColumns: 256, quantBytes: 192, scaleBytes: 20 },
+  iq4_nl: { ggmlType: 'IQ4_NL', groupColumns: 32, quantBytes: 16, scaleBytes: 2 },
+  iq4_xs: { ggmlType: 'IQ4_XS', groupColumns: 256, quantBytes: 128, scaleBytes: 8 },
 } as const satisfies Record<string, WeightFormatSizes>;
 
 export type WeightFormat = keyof typeof WEIGHT_FORMATS;

@@ -84,12 +84,18 @@ function randomRecords(
 
 function randomValues(
   random: () => number,
-  kind: 'f32' | 'f16',
+  kind: 'f32' | 'f16' | 'bf16',
   count: number,
   deviation: number,
 ): Uint8Array {
   const values = randomNormal(random, count, deviation);
-  return new Uint8Array((kind === 'f32' ? values : Uint16Array.from(values, numberToFloat16)).buffer);
+  if (kind === 'f32') return new Uint8Array(values.buffer);
+  const bits = new Uint32Array(values.buffer);
+  const halves =
+    kind === 'f16'
+      ? Uint16Array.from(values, numberToFloat16)
+      : Uint16Array.from(bits, (word) => word >>> 16);
+  return new Uint8Array(halves.buffer);
 }
 
 /** Weights are linear in a group's f16 values: how far they spread where the scale is 1, centred by the minimum. */

@@ -40,3 +40,9 @@ export async function serveModel(folder: string): Promise<ServedModel> {
 
 export const TINY_MISTRAL_FOLDER = '.cache/tiny-mistral/model';
 export const SMOLLM2_FOLDER = 'public/models/smollm2-135m-instruct';
+
+/** Models of `scripts/oracle/format_models.py`: builds as llama.cpp makes them, and one of the types these lack. */
+export const FORMAT_MODELS = ['q4-k-m', 'q4-0', 'iq4-xs', 'assorted'] as const;
+export type FormatModel = (typeof FORMAT_MODELS)[number];
+
+export const FORMAT_MODELS_FOLDER = '.cache/format-models';

@@ -68,7 +68,7 @@ export function readSourceModel(gguf: Gguf): SourceModel {
       { field: first.name },
       {
         code: 'format-unsupported',
-        nextStep: 'Choose a build in one of these formats, such as Q4_0, Q4_1 or Q8_0.',
+        nextStep: 'Choose a build in one of these formats, such as Q4_K_M, Q4_0 or Q8_0.',
         data: { types },
       },
     );

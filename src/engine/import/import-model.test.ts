@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { openJoinedFileSource } from '../../../scripts/lib/file-source.ts';
+import { readFormatModel } from '../../../tests/tools/format-models.ts';
 import { quantise, type TensorToWrite, writeGguf } from '../../../tests/tools/gguf-writer.ts';
 import { MemorySink } from '../../../tests/tools/memory-sink.ts';
 import { permuteRows } from '../../../tests/tools/permute-rows.ts';
+import { FORMAT_MODELS } from '../../../tests/tools/test-models.ts';
 import {
   createTinyMistralGguf,
   TINY_MISTRAL_LIMITS,
@@ -480,29 +482,29 @@ describe('tiny-mistral', () => {
       'format-invalid',
       'output_norm.weight',
     ],
-    'BF16 weights': [
-      ({ tensors }) => {
-        tensors[find(tensors, 'blk.1.ffn_up.weight')] = {
-          name: 'blk.1.ffn_up.weight',
-          type: 'BF16',
-          dimensions: [128, 256],
-          bytes: new Uint8Array(128 * 256 * 2),
-        };
-      },
-      'format-unsupported',
-      /BF16.*blk\.1\.ffn_up\.weight.*Q4_0/,
-    ],
-    'K-quants': [
+    'a type that no kernel reads': [
       ({ tensors }) => {
         tensors[find(tensors, 'blk.1.ffn_down.weight')] = {
           name: 'blk.1.ffn_down.weight',
-          type: 'Q6_K',
+          type: 'IQ3_S',
           dimensions: [256, 128],
-          bytes: new Uint8Array(128 * 210),
+          bytes: new Uint8Array(128 * 110),
         };
       },
       'format-unsupported',
-      /Q6_K.*blk\.1\.ffn_down\.weight/,
+      /IQ3_S.*blk\.1\.ffn_down\.weight.*Q4_0.*Q6_K/,
+    ],
+    'rows of half a group': [
+      ({ tensors }) => {
+        tensors[find(tensors, 'blk.1.ffn_up.weight')] = {
+          name: 'blk.1.ffn_up.weight',
+          type: 'Q4_K',
+          dimensions: [128, 256],
+          bytes: new Uint8Array(128 * 144),
+        };
+      },
+      'format-invalid',
+      'blk.1.ffn_up.weight" has 128 columns of Q4_K, expected a multiple of 256',
     ],
     'quantised norms': [
       ({ tensors }) => {
@@ -608,6 +610,19 @@ describe('tiny-mistral', () => {
     const { architecture, tensors } = files.description;
     expect(architecture.tiedEmbeddings).toBe(true);
     expect(tensors.head).toBe(tensors.embedding);
+  });
+});
+
+describe.each(FORMAT_MODELS)('%s, as the gguf package wrote it', (name) => {
+  test('every block survives, cut into parts or not; the build is named', async () => {
+    const source = memorySource(await readFormatModel(name));
+    for (const limits of [{}, { maxRecordBytes: 40_000, maxShardBytes: 80_000 }]) {
+      const { files, records, manifest } = await importToMemory(source, limits);
+      await expectBitExact(source, files.description, records);
+      expect(manifest.origin.quantization).toBe(
+        { 'q4-k-m': 'Q4_K_M', 'q4-0': 'Q4_0', 'iq4-xs': 'IQ4_XS', assorted: 'Q8_0' }[name],
+      );
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 /** From a GGUF's header to everything that is known of the model before a weight is read. */
 import { TramontaneError } from '../../base/errors.ts';
+import { FILE_TYPES } from '../../formats/gguf/ggml-types.ts';
 import {
   type Gguf,
   locateErrors,
@@ -69,15 +70,6 @@ export function checkVocabulary(tokens: number, rows: number): void {
 export function recommendedTemperature(template: TemplateId): number {
   return template === 'chatml' ? 0.7 : 0.15;
 }
-
-/** Values of `general.file_type` (llama.h, enum llama_ftype) that name a build. */
-const FILE_TYPES: Readonly<Record<number, string>> = {
-  0: 'F32',
-  1: 'F16',
-  2: 'Q4_0',
-  3: 'Q4_1',
-  7: 'Q8_0',
-};
 
 function describeOrigin(
   gguf: Gguf,

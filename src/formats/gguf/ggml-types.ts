@@ -67,3 +67,25 @@ export function ggmlByteLength(type: GgmlType, elements: number): number {
   const { blockElements, blockBytes } = GGML_TYPES[type];
   return (elements / blockElements) * blockBytes;
 }
+
+/**
+ * Values of `general.file_type` that name a build, of those that we can run.
+ * Numbers: enum llama_ftype in https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h
+ */
+export const FILE_TYPES: Readonly<Record<number, string>> = {
+  0: 'F32',
+  1: 'F16',
+  2: 'Q4_0',
+  3: 'Q4_1',
+  7: 'Q8_0',
+  8: 'Q5_0',
+  9: 'Q5_1',
+  14: 'Q4_K_S',
+  15: 'Q4_K_M',
+  16: 'Q5_K_S',
+  17: 'Q5_K_M',
+  18: 'Q6_K',
+  25: 'IQ4_NL',
+  30: 'IQ4_XS',
+  32: 'BF16',
+};

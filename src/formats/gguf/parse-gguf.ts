@@ -342,7 +342,7 @@ async function readTensorEntry(reader: HeaderReader, index: number): Promise<Ten
       { field, offset: typeOffset },
       {
         code: 'format-unsupported',
-        nextStep: 'Choose a build in a supported format, such as Q4_0, Q4_1 or Q8_0.',
+        nextStep: 'Choose a build in a supported format, such as Q4_K_M, Q4_0 or Q8_0.',
       },
     );
   }

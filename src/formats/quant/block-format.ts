@@ -4,12 +4,11 @@ import { type GgmlType, ggmlByteLength } from '../gguf/ggml-types.ts';
 /** How a GGUF type's groups are moved into the layout of base/weight-formats.ts and back. */
 export interface Packing {
   /**
-   * Moves whole groups; every bit of the source is kept. Any run of groups can be packed wherever it begins: `groups`
-   * at any offset, `quants` at a multiple of 4, `scales` at a multiple of 4 or, where a group's are not whole words, of
-   * 2. Both have room for exactly the groups of `groups`.
+   * Moves whole groups; every bit of the source is kept. Any run of groups can be packed wherever it begins, and the
+   * bytes may lie at any offset of their buffers. `quants` and `scales` have room for exactly the groups of `groups`.
    */
   repack(groups: Uint8Array, quants: Uint8Array, scales: Uint8Array): void;
-  /** The inverse of {@link repack}: proves that it loses nothing. `groups` begins at a multiple of 4. */
+  /** The inverse of {@link repack}: proves that it loses nothing. */
   unpack(quants: Uint8Array, scales: Uint8Array, groups: Uint8Array): void;
 }
 
@@ -40,16 +39,29 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/**
- * Bytes as 16-bit words in little-endian order, which is that of every platform with WebGPU. A view of the bytes where
- * they begin at an even offset, else of a copy: only for reading, then.
- */
-export function wordsOf(bytes: Uint8Array): Uint16Array {
-  const even = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
-  return new Uint16Array(even.buffer, even.byteOffset, even.byteLength / 2);
-}
+/** Moves one group, of the file from byte `at`, of its quants from `quantAt`, of its scales from `scaleAt`. */
+export type MoveGroup = (
+  group: DataView,
+  at: number,
+  quants: DataView,
+  quantAt: number,
+  scales: DataView,
+  scaleAt: number,
+) => void;
 
-/** As {@link wordsOf}, for writing. @throws RangeError where the bytes begin at an odd offset */
-export function writableWordsOf(bytes: Uint8Array): Uint16Array {
-  return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+/** A format by how one group is packed, and restored. */
+export function groupFormat(name: GgufFormat, pack: MoveGroup, restore: MoveGroup): BlockFormat {
+  const format = blockFormat(name, {
+    repack: (groups, quants, scales) => move(pack, viewOf(groups), viewOf(quants), viewOf(scales)),
+    unpack: (quants, scales, groups) => move(restore, viewOf(groups), viewOf(quants), viewOf(scales)),
+  });
+  const { sourceBytes, quantBytes, scaleBytes } = format;
+  function move(moveGroup: MoveGroup, groups: DataView, quants: DataView, scales: DataView): void {
+    for (let at = 0, quantAt = 0, scaleAt = 0; at < groups.byteLength; at += sourceBytes) {
+      moveGroup(groups, at, quants, quantAt, scales, scaleAt);
+      quantAt += quantBytes;
+      scaleAt += scaleBytes;
+    }
+  }
+  return format;
 }

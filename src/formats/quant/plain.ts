@@ -9,4 +9,5 @@ const asTheyAre: Packing = {
 export const plainFormats: readonly BlockFormat[] = [
   blockFormat('f32', asTheyAre),
   blockFormat('f16', asTheyAre),
+  blockFormat('bf16', asTheyAre),
 ];

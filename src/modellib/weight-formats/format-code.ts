@@ -36,9 +36,15 @@ export interface FormatCode {
   scale: string | null;
   bias: string | null;
   /** CPU twin: column `column` (0..31) of block number `block`, in float64. */
-  decode(record: { quants: DataView; scales: DataView | null }, block: number, column: number): number;
+  decode(record: WeightRecord, block: number, column: number): number;
   /** For whoever makes test data: what the quants are, and which 16-bit words of a group's scales are f16. */
-  testData: { quants: 'bits' | 'f32' | 'f16'; halves: readonly number[] };
+  testData: { quants: 'bits' | 'f32' | 'f16' | 'bf16'; halves: readonly number[] };
+}
+
+/** A part's two records. */
+export interface WeightRecord {
+  quants: DataView;
+  scales: DataView | null;
 }
 
 export interface ScalesCode {

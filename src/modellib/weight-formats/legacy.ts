@@ -1,4 +1,4 @@
-/** MLC's q4f16_1, and GGUF's formats with a scale for each block of 32. */
+/** MLC's q4f16_1, and GGUF's formats with a scale for each block of 32 and evenly spaced values. */
 import {
   consecutiveQuants,
   type FormatCode,
@@ -6,8 +6,10 @@ import {
   halfPair,
   halfScale,
   quantWords,
+  type ScalesCode,
+  type WeightRecord,
 } from './format-code.ts';
-import { nibbleAt, nibbles } from './nibbles.ts';
+import { fifthBit, fiveBits, nibbleAt, nibbles } from './nibbles.ts';
 
 /** q - offset, times a scale. */
 function centredNibbles(offset: number): FormatCode {
@@ -21,6 +23,18 @@ function centredNibbles(offset: number): FormatCode {
       (nibbleAt(quants, block, column) - offset) * halfAt(scales, block),
     testData: { quants: 'bits', halves: [0] },
   };
+}
+
+/** A block's scales are a word of fifth bits, and two f16. */
+const fiveBitScales: ScalesCode = {
+  element: () => 'vec2<u32>',
+  loads: (array) => [{ name: 'words', type: 'vec2<u32>', value: `${array}[block]` }],
+};
+const fiveBitPrepare = 'let high = words.x; let pair = unpack2x16float(words.y);';
+
+function fiveBitsAt(record: WeightRecord, block: number, column: number): number {
+  const high = record.scales?.getUint32(block * 8, true) ?? 0;
+  return nibbleAt(record.quants, block, column) | fifthBit(high, column);
 }
 
 /**
@@ -43,6 +57,27 @@ export const legacyFormats = {
     decode: ({ quants, scales }, block, column) =>
       nibbleAt(quants, block, column) * halfAt(scales, block * 2) + halfAt(scales, block * 2 + 1),
     testData: { quants: 'bits', halves: [0, 1] },
+  },
+  q5_0: {
+    ...fiveBits,
+    scales: fiveBitScales,
+    prepare: fiveBitPrepare,
+    scale: 'pair.x',
+    bias: '-16.0 * pair.x',
+    decode: (record, block, column) =>
+      (fiveBitsAt(record, block, column) - 16) * halfAt(record.scales, block * 4 + 2),
+    testData: { quants: 'bits', halves: [2] },
+  },
+  q5_1: {
+    ...fiveBits,
+    scales: fiveBitScales,
+    prepare: fiveBitPrepare,
+    scale: 'pair.x',
+    bias: 'pair.y',
+    decode: (record, block, column) =>
+      fiveBitsAt(record, block, column) * halfAt(record.scales, block * 4 + 2) +
+      halfAt(record.scales, block * 4 + 3),
+    testData: { quants: 'bits', halves: [2, 3] },
   },
   q8_0: {
     quantLoads: consecutiveQuants(2),

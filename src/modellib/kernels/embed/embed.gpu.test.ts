@@ -25,6 +25,14 @@ const cases: Case[] = [
   { format: 'q4f16_1', rows: 65, columns: 576 },
   { format: 'q4_0', rows: 7, columns: 5120 },
   { format: 'q4_1', rows: 101, columns: 96, partRows: [33, 1, 67] },
+  { format: 'bf16', rows: 5, columns: 96 },
+  { format: 'q5_0', rows: 5, columns: 96 },
+  { format: 'q5_1', rows: 5, columns: 96 },
+  { format: 'q4_k', rows: 5, columns: 768 },
+  { format: 'q5_k', rows: 3, columns: 512, partRows: [1, 2] },
+  { format: 'q6_k', rows: 5, columns: 256 },
+  { format: 'iq4_nl', rows: 5, columns: 96 },
+  { format: 'iq4_xs', rows: 5, columns: 768 },
   { format: 'q8_0', rows: 49, columns: 96, partRows: [3, 26, 20], limit: 6, dispatches: 2 },
 ];
 

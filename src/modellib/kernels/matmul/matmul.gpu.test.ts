@@ -88,6 +88,26 @@ describe.each(variants)('matmul, $name', ({ caps: variant, thorough }) => {
     ]);
   });
 
+  test('blocks of 256', async () => {
+    await check(9, 16, 768, [
+      { format: 'q4_k', rows: 66 },
+      { format: 'q5_k', rows: 1 },
+      { format: 'q6_k', rows: 35 },
+    ]);
+  });
+
+  test.runIf(thorough)('values of a table, 5 bits, and bf16', async () => {
+    await check(3, 16, 256, [
+      { format: 'iq4_xs', rows: 3 },
+      { format: 'iq4_nl', rows: 2 },
+      { format: 'q5_1', rows: 5 },
+    ]);
+    await check(3, 16, 96, [
+      { format: 'q5_0', rows: 5 },
+      { format: 'bf16', rows: 2 },
+    ]);
+  });
+
   test.runIf(thorough)('5120 columns, and 32; parts over two dispatches', async () => {
     await check(5, 32, 5120, [{ format: 'q8_0', rows: 9 }]);
     await check(5, 32, 32, [{ format: 'q8_0', rows: 85, partRows: [1, 15, 69] }], 6);

@@ -35,7 +35,7 @@ const [x, y] = [planned('x'), planned('y')];
 const epsilon = 1e-5;
 
 describe.each(Object.entries(planCaps))('Mistral Small on %s', (_, caps) => {
-  for (const format of ['q4f16_1', 'q4_0', 'q4_1'] as const) {
+  for (const format of ['q4f16_1', 'q4_0', 'q4_1', 'q4_k', 'iq4_xs'] as const) {
     const qkv = [
       matrix('q', format, 4096, 5120),
       matrix('k', format, 1024, 5120),

@@ -51,6 +51,33 @@ const cases: Case[] = [
     ],
     tokens: 2,
   },
+  {
+    columns: 768,
+    matrices: [
+      { format: 'q4_k', rows: 70 },
+      { format: 'q5_k', rows: 9 },
+      { format: 'q6_k', rows: 33 },
+    ],
+    essential: true,
+  },
+  {
+    columns: 256,
+    matrices: [
+      { format: 'iq4_xs', rows: 67 },
+      { format: 'iq4_nl', rows: 1 },
+      { format: 'q6_k', rows: 5 },
+    ],
+    essential: true,
+  },
+  {
+    columns: 96,
+    matrices: [
+      { format: 'bf16', rows: 3 },
+      { format: 'q5_0', rows: 66 },
+      { format: 'q5_1', rows: 5 },
+    ],
+    essential: true,
+  },
   { columns: 32, matrices: [{ format: 'q4_1', rows: 65 }] },
   // A head in parts of odd heights (a part with an odd number of blocks pads its scales), over two dispatches.
   { columns: 96, matrices: [{ format: 'q8_0', rows: 101, partRows: [33, 1, 67] }], limit: 7, dispatches: 2 },

@@ -15,6 +15,16 @@
  * | q4_0    | 32 nibbles in 4 words | 1 f16                      | (q - 8) * scale           |
  * | q4_1    | 32 nibbles in 4 words | f16 scale, f16 min, 1 word | q * scale + min           |
  * | q8_0    | 32 int8 in 8 words    | 1 f16                      | q * scale                 |
+ * | bf16    | 32 bf16 in 16 words   | none                       | w                         |
+ * | q5_0    | 32 nibbles            | 32 high bits; f16 d, 0     | (q - 16) * d              |
+ * | q5_1    | 32 nibbles            | 32 high bits; f16 d, f16 m | q * d + m                 |
+ * | iq4_nl  | 32 nibbles            | 1 f16                      | table[q] * d              |
+ * | q4_k    | 256 nibbles           | d, dmin, 8 + 8 of 6 bits   | q * d * sc - dmin * m     |
+ * | q5_k    | 256 nibbles           | the same, 256 high bits    | q * d * sc - dmin * m     |
+ * | q6_k    | 256 nibbles, 256 × 2  | 16 int8, f16 d             | (q - 32) * sc * d         |
+ * | iq4_xs  | 256 nibbles           | f16 d, 8 of 6 bits         | table[q] * d * (sc - 32)  |
+ *
+ * Bits of k-quants' scales are put in another order, so that a kernel needs no branch to read them; none is lost.
  */
 
 /** Columns of a block. */

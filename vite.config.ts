@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { defineConfig } from 'vite';
-import { closedPolicy, contentSecurityPolicy } from './scripts/vite/content-security-policy.ts';
+import { contentSecurityPolicy, policyOfPage } from './scripts/vite/content-security-policy.ts';
 import { serviceWorker } from './scripts/vite/service-worker.ts';
 import { sizeBudget } from './scripts/vite/size-budget.ts';
 
@@ -13,7 +13,7 @@ const packageJson = JSON.parse(readFileSync(new URL('./package.json', import.met
   dependencies: Record<string, string>;
 };
 
-const pages = ['index', 'json', 'bench', 'ask'];
+const pages = ['index', 'json', 'bench', 'import', 'storage', 'ask'];
 
 export default defineConfig({
   base: './',
@@ -40,11 +40,13 @@ export default defineConfig({
   },
   worker: { format: 'es' },
   plugins: [
-    contentSecurityPolicy(() => closedPolicy),
+    contentSecurityPolicy(policyOfPage),
     sizeBudget([
       { page: 'index.html', maxGzipBytes: 150_000 },
       { page: 'json.html', maxGzipBytes: 150_000 },
       { page: 'bench.html', maxGzipBytes: 150_000 },
+      { page: 'import.html', maxGzipBytes: 150_000 },
+      { page: 'storage.html', maxGzipBytes: 150_000 },
     ]),
     serviceWorker(),
   ],

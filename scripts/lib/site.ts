@@ -13,6 +13,8 @@ const SOURCES = [
   'index.html',
   'json.html',
   'bench.html',
+  'import.html',
+  'storage.html',
   'ask.html',
   'scripts/vite',
   'scripts/build-runtime.ts',

@@ -9,8 +9,8 @@ import type { Plugin } from 'vite';
 
 export type ContentSecurityPolicy = Readonly<Record<string, readonly string[]>>;
 
-/** Nothing but this origin. Pages that may reach other hosts (importing models) get a policy of their own. */
-export const closedPolicy: ContentSecurityPolicy = {
+/** Nothing but this origin. */
+const closedPolicy: ContentSecurityPolicy = {
   'default-src': ["'none'"],
   'script-src': ["'self'", "'wasm-unsafe-eval'"],
   // blob: the engine's worker; 'self': the service worker.
@@ -23,6 +23,16 @@ export const closedPolicy: ContentSecurityPolicy = {
   'base-uri': ["'none'"],
   'form-action': ["'none'"],
 };
+
+/** The import page reads models from wherever a person says: over TLS, or from this machine. */
+const importPolicy: ContentSecurityPolicy = {
+  ...closedPolicy,
+  'connect-src': ["'self'", 'blob:', 'https:', 'http://localhost:*', 'http://127.0.0.1:*'],
+};
+
+export function policyOfPage(page: string): ContentSecurityPolicy {
+  return page === 'import.html' ? importPolicy : closedPolicy;
+}
 
 export function formatPolicy(policy: ContentSecurityPolicy): string {
   return Object.entries(policy)

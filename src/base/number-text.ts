@@ -82,3 +82,8 @@ export function formatLatency(ms: number): string {
 export function formatRate(perSecond: number): string {
   return perSecond.toFixed(perSecond < 9.95 ? 1 : 0);
 }
+
+/** A day and time in the reader's own way of writing them. */
+export function formatDate(unixMs: number): string {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' }).format(unixMs);
+}

@@ -108,13 +108,14 @@ export function renderModelDock(
   return html`<div class="panel compact waiting-model">
     <span>
       Load <strong>${wanted.name}</strong> to go on with this conversation.
-      ${fit?.verdict === 'impossible' ? fit.reasons[0] : nothing}
+      ${fit?.verdict === 'impossible' ? fit.findings[0]?.text : nothing}
     </span>
     ${button}
   </div>`;
 }
 
-function renderNoWebGpu(): TemplateResult {
+/** What a device without WebGPU can do. */
+export function renderNoWebGpu(): TemplateResult {
   const { problem, steps } = adviseOnWebGpu({
     userAgent: navigator.userAgent,
     isSecureContext,

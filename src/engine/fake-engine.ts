@@ -29,6 +29,7 @@ import type {
   Timings,
   Usage,
 } from './api.ts';
+import { type FakeAdapter, fakeAdapter, numberParameter, playTransfer } from './fake-parts.ts';
 import { fakeAnswer, fakeJson, splitTokens } from './fake-script.ts';
 
 /** Time as the fake engine sees it; tests give one that passes at once. */
@@ -49,7 +50,7 @@ export interface FakeEngineOptions {
   prefillRate: number;
   /** Share of its rates at which it runs, at a time of its clock: below 1 it is throttled. */
   speed(nowMs: number): number;
-  adapter: 'good' | 'software' | 'no-f16' | 'none';
+  adapter: FakeAdapter;
   /** Fails with this code, at this point, this many times. */
   fail: ErrorCode | null;
   failAt: 'load' | 'chat' | 'measure';
@@ -85,10 +86,7 @@ const defaults: FakeEngineOptions = {
 
 /** Reads `?rate= &prefill-rate= &load-ms= &prefill-ms= &adapter= &fail= &at= &fail-count= &fail-after= &stored &json=`. */
 export function fakeEngineOptionsFromUrl(parameters: URLSearchParams): Partial<FakeEngineOptions> {
-  const number = (name: string): number | undefined => {
-    const text = parameters.get(name);
-    return text === null || text === '' || !Number.isFinite(Number(text)) ? undefined : Number(text);
-  };
+  const number = (name: string) => numberParameter(parameters, name);
   const options: Record<string, unknown> = {
     rate: number('rate'),
     loadMs: number('load-ms'),
@@ -160,24 +158,7 @@ class FakeEngine implements BenchmarkEngine {
   }
 
   async getAdapter(): Promise<AdapterReport | null> {
-    const { adapter } = this.#options;
-    if (adapter === 'none') return null;
-    const isSoftware = adapter === 'software';
-    return {
-      vendor: isSoftware ? 'google' : 'fake',
-      architecture: isSoftware ? 'swiftshader' : 'scripted',
-      description: isSoftware ? 'SwiftShader' : 'Scripted answers',
-      isSoftware,
-      shaderF16: adapter === 'good',
-      subgroups: adapter === 'good',
-      subgroupMinSize: 32,
-      subgroupMaxSize: 32,
-      maxBufferBytes: 2 ** 31,
-      maxStorageBindingBytes: 2 ** 30,
-      maxWorkgroupStorageBytes: 32_768,
-      maxInvocationsPerWorkgroup: 1024,
-      maxStorageBuffersPerStage: 10,
-    };
+    return fakeAdapter(this.#options.adapter);
   }
 
   #failIfDue(at: FakeEngineOptions['failAt']): void {
@@ -214,21 +195,18 @@ class FakeEngine implements BenchmarkEngine {
       ['upload', 0.15, byteLength],
       ['compile', 0.2, 34],
     ];
-    for (const [phase, share, total] of phases) {
-      const durationMs = loadMs * share;
-      const steps = Math.max(1, Math.min(60, Math.round(durationMs / 25)));
-      for (let step = 0; step <= steps; step += 1) {
-        const fraction = step / steps;
-        onProgress?.({
-          phase,
-          bytes: Math.round(total * fraction),
-          totalBytes: total,
-          bytesPerSecond: phase === 'compile' || step === 0 ? 0 : (total / durationMs) * 1000,
-          etaMs: step === 0 ? null : durationMs * (1 - fraction),
-        });
-        if (phase === 'download' && fraction >= 0.6) this.#failIfDue('load');
-        if (step < steps) await this.#clock.delay(durationMs / steps, signal);
-      }
+    for (const [phase, share, totalBytes] of phases) {
+      await playTransfer(
+        { phase, totalBytes, durationMs: loadMs * share },
+        {
+          signal,
+          delay: this.#clock.delay,
+          onProgress: (progress) => {
+            onProgress?.(progress);
+            if (phase === 'download' && progress.bytes >= totalBytes * 0.6) this.#failIfDue('load');
+          },
+        },
+      );
     }
     this.#failIfDue('load');
     this.#stored.set(source.id, {

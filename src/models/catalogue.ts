@@ -5,6 +5,7 @@
  */
 import { errorMessage, TramontaneError } from '../base/errors.ts';
 import { FieldReader } from './field-reader.ts';
+import type { FitModel } from './fit.ts';
 
 export const CATALOGUE_VERSION = 2;
 
@@ -63,6 +64,14 @@ export interface CatalogueModel {
 
 /** A model that the chat page can load from this site: structurally the engine's `ModelCard`. */
 export type SiteModel = CatalogueModel & { url: string; modelLibUrl?: string };
+
+/** What of an entry decides whether it fits a device. */
+export function fitModelOf(model: CatalogueModel): FitModel {
+  const { source, contextLength } = model;
+  if (source.kind !== 'prebuilt') return model;
+  const { memoryBytes, needsShaderF16 } = source;
+  return { ...model, prebuilt: { memoryBytes, contextLength, needsShaderF16 } };
+}
 
 /** `hf:owner/repo`, then perhaps a path, then perhaps `@revision`. */
 const HUGGING_FACE = /^hf:[\w.-]+\/[\w.-]+(?:\/[\w./-]+)?(?:@[\w./-]+)?$/;

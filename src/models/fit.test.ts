@@ -54,7 +54,7 @@ const assess = (model: FitModel, changes: Partial<FitSituation> = {}) =>
 const assessLarge = (changes: Partial<FitSituation> = {}) => assess(large, { bytesToStore: 0, ...changes });
 
 test('a capable device with just enough space: good', () => {
-  expect(assess(small)).toMatchObject({ verdict: 'good', reasons: [], contextInstead: null });
+  expect(assess(small)).toMatchObject({ verdict: 'good', findings: [], contextInstead: null });
 });
 
 test('one byte of storage too few: impossible, unless it is stored already', () => {
@@ -73,18 +73,18 @@ test.each([
   expect(assess(small, { adapter: { ...adapter, [limit]: least } }).verdict).toBe('good');
   const short = assess(small, { adapter: { ...adapter, [limit]: least - 1 } });
   expect(short.verdict).toBe('impossible');
-  expect(short.reasons[0]).toContain((least - 1).toLocaleString());
+  expect(short.findings[0]?.text).toContain((least - 1).toLocaleString());
 });
 
 test('no f16 or no GPU: slow, and it says why; a prebuilt library for f16 cannot run', () => {
   const noF16 = { ...adapter, shaderF16: false };
   expect(assess(small, { adapter: noF16 })).toMatchObject({
     verdict: 'slow',
-    reasons: [expect.stringContaining('shader-f16')],
+    findings: [{ text: expect.stringContaining('shader-f16') }],
   });
   const software = assess(small, { adapter: { ...noF16, isSoftware: true } });
   expect(software.verdict).toBe('slow');
-  expect(software.reasons).toHaveLength(1);
+  expect(software.findings).toHaveLength(1);
   const prebuilt = { memoryBytes: 2 ** 29, contextLength: 4096, needsShaderF16: true };
   expect(assess({ ...small, prebuilt }, { adapter: noF16 }).verdict).toBe('impossible');
 });
@@ -108,7 +108,7 @@ describe('a model of 14 GB', () => {
   test('on a GPU of unknown size: untested, with what it needs', () => {
     expect(assessLarge()).toMatchObject({
       verdict: 'untested',
-      reasons: [expect.stringContaining('14.8 GiB of GPU memory')],
+      findings: [{ text: expect.stringContaining('14.8 GiB of GPU memory') }],
     });
   });
 
@@ -124,7 +124,7 @@ describe('a model of 14 GB', () => {
     expect(assessLarge({ probe: { wantedBytes, grantedBytes } }).verdict).toBe('good');
     expect(assessLarge({ probe: { wantedBytes, grantedBytes: grantedBytes - 1 } })).toMatchObject({
       verdict: 'impossible',
-      reasons: [expect.stringContaining('granted 14.8 GiB')],
+      findings: [{ text: expect.stringContaining('granted 14.8 GiB') }],
       contextInstead: 6144,
     });
   });
@@ -151,7 +151,7 @@ describe('a model of 14 GB', () => {
     const apple = { ...adapter, vendor: 'apple', architecture: 'metal-3' };
     expect(assessLarge({ adapter: apple, deviceMemoryGib: 4 })).toMatchObject({
       verdict: 'impossible',
-      reasons: [expect.stringContaining('about 4 GiB in all')],
+      findings: [{ text: expect.stringContaining('about 4 GiB in all') }],
     });
     // 8 and 32 may stand for more; a graphics card has memory of its own.
     for (const deviceMemoryGib of [8, 32]) {
@@ -171,7 +171,7 @@ describe('a model of 14 GB', () => {
     const probe = { wantedBytes, grantedBytes: wantedBytes };
     expect(assessLarge({ adapter: intel, probe })).toMatchObject({
       verdict: 'slow',
-      reasons: [expect.stringContaining('at most 7 tokens a second')],
+      findings: [{ text: expect.stringContaining('at most 7 tokens a second') }],
     });
     expect(sharesMemory({ ...intel, architecture: 'xe-2hpg' })).toBe(false);
   });

@@ -55,13 +55,26 @@ export interface FitSituation {
  */
 export type FitVerdict = 'good' | 'slow' | 'untested' | 'too-slow' | 'impossible';
 
+/** One thing to know, and how bad it is. */
+export interface FitFinding {
+  verdict: Exclude<FitVerdict, 'good'>;
+  text: string;
+}
+
 export interface Fit {
   verdict: FitVerdict;
   /** What a person should know, most important first; empty where all is well. */
-  reasons: string[];
+  findings: readonly FitFinding[];
   need: MemoryNeed;
   /** The longest context that would fit, where the chosen one does not and a shorter one would. */
   contextInstead: number | null;
+  /** Whether there is room to store it, be it fit to run or not. */
+  canStore: boolean;
+}
+
+/** True where a person should rather take something else. */
+export function isDoubtful({ verdict }: Fit): boolean {
+  return verdict === 'impossible' || verdict === 'too-slow';
 }
 
 /** GPU memory, in bytes. */
@@ -174,47 +187,48 @@ function knownDeviceMemory(deviceMemoryGib: number | null): number | null {
 export function assessFit(model: FitModel, situation: FitSituation): Fit {
   const { adapter, contextLength } = situation;
   const need = memoryNeed(model, contextLength);
+  const storage = assessStorage(situation);
+  const canStore = storage.length === 0;
   if (adapter === null) {
     return {
       verdict: 'impossible',
-      reasons: ['This browser offers no WebGPU.'],
+      findings: [{ verdict: 'impossible', text: 'This browser offers no WebGPU.' }],
       need,
       contextInstead: null,
+      canStore,
     };
   }
   const limits = assessLimits(model, adapter);
   const memory = assessMemory(model, situation, adapter, need);
-  const storage = assessStorage(situation);
   const speed = assessSpeed(model, adapter);
-  const findings = [...limits, ...memory.findings, ...storage, ...speed].sort(
-    (a, b) => SEVERITY.indexOf(b.verdict) - SEVERITY.indexOf(a.verdict),
-  );
+  const all = [...limits, ...memory.findings, ...storage, ...speed];
+  // Whether there is memory enough does not matter where it could not, or should not, run anyway.
+  const isSettled = all.some(({ verdict }) => verdict === 'impossible' || verdict === 'too-slow');
+  const findings = all
+    .filter(({ verdict }) => verdict !== 'untested' || !isSettled)
+    .sort((a, b) => SEVERITY.indexOf(b.verdict) - SEVERITY.indexOf(a.verdict));
   return {
     verdict: findings[0]?.verdict ?? 'good',
-    reasons: findings.map(({ reason }) => reason),
+    findings,
     need,
     contextInstead: limits.length > 0 ? null : memory.contextInstead,
+    canStore,
   };
 }
 
-const SEVERITY: readonly FitVerdict[] = ['good', 'slow', 'untested', 'too-slow', 'impossible'];
+const SEVERITY: readonly FitFinding['verdict'][] = ['slow', 'untested', 'too-slow', 'impossible'];
 
-interface Finding {
-  verdict: FitVerdict;
-  reason: string;
-}
-
-function assessLimits(model: FitModel, adapter: FitAdapter): Finding[] {
+function assessLimits(model: FitModel, adapter: FitAdapter): FitFinding[] {
   const findings = REQUIRED_LIMITS.filter(([limit, needed]) => adapter[limit] < needed).map(
-    ([limit, needed, unit]): Finding => ({
+    ([limit, needed, unit]): FitFinding => ({
       verdict: 'impossible',
-      reason: `The GPU allows ${formatInteger(adapter[limit])} ${unit}; ${formatInteger(needed)} are needed.`,
+      text: `The GPU allows ${formatInteger(adapter[limit])} ${unit}; ${formatInteger(needed)} are needed.`,
     }),
   );
   if (model.prebuilt?.needsShaderF16 && !adapter.shaderF16) {
     findings.push({
       verdict: 'impossible',
-      reason: 'Its prebuilt library needs 16-bit arithmetic (shader-f16), which the GPU does not have.',
+      text: 'Its prebuilt library needs 16-bit arithmetic (shader-f16), which the GPU does not have.',
     });
   }
   return findings;
@@ -225,7 +239,7 @@ function assessMemory(
   { contextLength, deviceMemoryGib, probe }: FitSituation,
   adapter: FitAdapter,
   need: MemoryNeed,
-): { findings: Finding[]; contextInstead: number | null } {
+): { findings: FitFinding[]; contextInstead: number | null } {
   const isShared = sharesMemory(adapter);
   const deviceBytes = isShared ? knownDeviceMemory(deviceMemoryGib) : null;
   // A test that ended where it was meant to end says nothing of what is beyond.
@@ -244,37 +258,37 @@ function assessMemory(
   if (fits(contextLength)) {
     const isSure =
       (probe !== null && need.totalBytes <= probe.grantedBytes) || need.totalBytes <= SURE_MEMORY_BYTES;
-    const finding: Finding = {
+    const finding: FitFinding = {
       verdict: 'untested',
-      reason: isShared
+      text: isShared
         ? `It needs about ${formatMemory(need.totalBytes)} of memory, which the GPU shares with everything else on this device.`
-        : `It needs about ${formatMemory(need.totalBytes)} of GPU memory. Browsers do not tell how much there is; a test does.`,
+        : `It needs about ${formatMemory(need.totalBytes)} of GPU memory. How much there is, browsers do not tell.`,
     };
     return { findings: isSure ? [] : [finding], contextInstead: null };
   }
   const context = contextLength === null ? '' : ` for ${formatInteger(contextLength)} tokens of context`;
   const needs = `It needs about ${formatMemory(need.totalBytes)} of memory${context}`;
-  const reason = !isBound(contextLength)
+  const text = !isBound(contextLength)
     ? `The cache of one layer${context} is larger than the GPU can bind at once.`
     : isProbedOut && maxBytes === probe.grantedBytes
       ? `${needs}, and the GPU granted ${formatMemory(probe.grantedBytes)}.`
       : `${needs}; this device has about ${formatMemory(maxBytes)} in all.`;
-  return { findings: [{ verdict: 'impossible', reason }], contextInstead: longestContext(model, fits) };
+  return { findings: [{ verdict: 'impossible', text }], contextInstead: longestContext(model, fits) };
 }
 
-function assessStorage({ storage, bytesToStore }: FitSituation): Finding[] {
+function assessStorage({ storage, bytesToStore }: FitSituation): FitFinding[] {
   if (storage === null || bytesToStore === 0) return [];
   const freeBytes = Math.max(0, storage.quotaBytes - storage.usedBytes);
   if (bytesToStore <= freeBytes) return [];
   return [
     {
       verdict: 'impossible',
-      reason: `It takes ${formatBytes(bytesToStore)} of storage, and the browser has ${formatBytes(freeBytes)} left for this site.`,
+      text: `It takes ${formatBytes(bytesToStore)} of storage, and the browser has ${formatBytes(freeBytes)} left for this site.`,
     },
   ];
 }
 
-function assessSpeed(model: FitModel, adapter: FitAdapter): Finding[] {
+function assessSpeed(model: FitModel, adapter: FitAdapter): FitFinding[] {
   // Builds have between 4 and 8 bits a weight.
   const parameterCount = model.parameterCount ?? model.byteLength * 1.5;
   if (adapter.isSoftware) {
@@ -282,24 +296,24 @@ function assessSpeed(model: FitModel, adapter: FitAdapter): Finding[] {
     return [
       {
         verdict: isLarge ? 'too-slow' : 'slow',
-        reason: isLarge
+        text: isLarge
           ? 'No GPU was found, only its emulation on the processor: far too slow for a model of this size.'
           : 'No GPU was found, only its emulation on the processor: answers come slowly.',
       },
     ];
   }
-  const findings: Finding[] = [];
+  const findings: FitFinding[] = [];
   // Apple's shared memory is as fast as that of many graphics cards.
   if (sharesMemory(adapter) && adapter.vendor !== 'apple' && parameterCount > SHARED_PARAMETER_LIMIT) {
     findings.push({
       verdict: 'slow',
-      reason: `The GPU shares the device's memory: at 100 GB/s, which few such devices reach, it writes at most ${speedLimit(model, 100e9)} tokens a second.`,
+      text: `The GPU shares the device's memory: at 100 GB/s, which few such devices reach, it writes at most ${speedLimit(model, 100e9)} tokens a second.`,
     });
   }
   if (!adapter.shaderF16 && !model.prebuilt) {
     findings.push({
       verdict: 'slow',
-      reason: 'The GPU has no 16-bit arithmetic (shader-f16): answers are as good, but slower.',
+      text: 'The GPU has no 16-bit arithmetic (shader-f16): answers are as good, but slower.',
     });
   }
   return findings;

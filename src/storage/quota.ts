@@ -50,3 +50,22 @@ export async function requireRoom(neededBytes: number): Promise<void> {
     },
   );
 }
+
+/** @returns whether the browser has agreed not to evict what is stored; null where it does not tell. */
+export async function isPersisted(): Promise<boolean | null> {
+  const manager = globalThis.navigator?.storage;
+  return typeof manager?.persisted === 'function' ? manager.persisted() : null;
+}
+
+/** What this origin may store, as pages ask for it. */
+export interface OriginStorage {
+  estimate(): Promise<StorageEstimate | null>;
+  isPersisted(): Promise<boolean | null>;
+  requestPersistence(): Promise<boolean>;
+}
+
+export const originStorage: OriginStorage = {
+  estimate: estimateStorage,
+  isPersisted,
+  requestPersistence,
+};

@@ -245,7 +245,7 @@ test('the policy holds inside workers: another host cannot be reached', async ()
     // Control: from a page without a policy the same request goes through.
     await page.goto(third.url);
     expect(await page.evaluate(fetchInBlobWorker, elsewhere.url)).toBe('opaque');
-    for (const name of ['index.html', 'json.html', 'ask.html']) {
+    for (const name of ['index.html', 'json.html', 'storage.html', 'ask.html']) {
       await open(name);
       expect(await page.evaluate(fetchInBlobWorker, elsewhere.url), name).toBe(
         'TypeError refused by connect-src',

@@ -3,7 +3,7 @@ import { css } from 'lit';
 export const pageStyles = css`
   :host {
     display: grid;
-    grid-template-rows: auto auto minmax(0, 1fr) auto;
+    grid-template: auto auto minmax(0, 1fr) auto / minmax(0, 1fr);
     height: 100%;
     background: var(--_surface);
     color: var(--_text);
@@ -24,6 +24,7 @@ export const pageStyles = css`
 
   .brand {
     display: flex;
+    flex: none;
     align-items: center;
     gap: var(--_space-2);
     color: var(--_text);
@@ -40,7 +41,12 @@ export const pageStyles = css`
   nav {
     display: flex;
     gap: var(--_space-1);
+    min-width: 0;
     margin-inline-start: var(--_space-2);
+    /* On the narrowest windows it scrolls; room for focus rings. */
+    padding: 4px;
+    overflow-x: auto;
+    scrollbar-width: none;
   }
 
   nav a {
@@ -127,11 +133,18 @@ export const pageStyles = css`
     }
 
     nav {
-      margin-inline-start: var(--_space-1);
+      margin-inline-start: 0;
+      padding-inline: 12px;
       gap: 0;
+      mask-image: linear-gradient(to right, transparent, black 12px calc(100% - 12px), transparent);
     }
 
-    .privacy span,
+    nav a {
+      padding-inline: 0.5rem;
+    }
+
+    .brand span,
+    .privacy,
     footer span:first-child {
       position: absolute;
       width: 1px;

@@ -5,14 +5,17 @@ import { controls } from '../../ui/controls.styles.ts';
 import { icons, mark } from '../../ui/icons.ts';
 import { base, tokens } from '../../ui/tokens.css.ts';
 import { type OfflineState, startOffline } from '../offline.ts';
+import { pageLink } from '../page-link.ts';
 import { getTheme, setTheme, type Theme } from '../theme.ts';
 import { versions } from '../versions.ts';
 import { pageStyles } from './page.styles.ts';
 
 const pages = [
-  { name: 'chat', label: 'Chat', href: './index.html' },
-  { name: 'json', label: 'JSON', href: './json.html' },
-  { name: 'bench', label: 'Benchmark', href: './bench.html' },
+  { name: 'chat', label: 'Chat', link: 'index' },
+  { name: 'json', label: 'JSON', link: 'json' },
+  { name: 'bench', label: 'Benchmark', link: 'bench' },
+  { name: 'import', label: 'Import', link: 'import' },
+  { name: 'storage', label: 'Storage', link: 'storage' },
 ] as const;
 
 const themes: Record<Theme, { label: string; icon: (typeof icons)['sun']; next: Theme }> = {
@@ -47,6 +50,8 @@ export class TramontanePage extends LitElement {
   }
 
   protected override firstUpdated(): void {
+    // On narrow windows the navigation scrolls.
+    this.renderRoot.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
     void startOffline((state) => {
       this.offline = state;
     });
@@ -55,16 +60,14 @@ export class TramontanePage extends LitElement {
   protected override render() {
     const theme = themes[this.theme];
     const { update } = this.offline;
-    // Other pages keep the parameters of this one (?engine=fake).
-    const { search } = location;
     return html`
       <a class="skip" href="#main" @click=${this.#skip}>Skip to the content</a>
       <header>
-        <a class="brand" href="./index.html${search}">${mark}<span>Tramontane</span></a>
+        <a class="brand" href=${pageLink('index')}>${mark}<span>Tramontane</span></a>
         <nav aria-label="Pages">
           ${pages.map(
-            ({ name, label, href }) =>
-              html`<a href="${href}${search}" aria-current=${name === this.current ? 'page' : nothing}>${label}</a>`,
+            ({ name, label, link }) =>
+              html`<a href=${pageLink(link)} aria-current=${name === this.current ? 'page' : nothing}>${label}</a>`,
           )}
         </nav>
         <span class="privacy" title="The model runs in this tab. Nothing you write leaves this device.">

@@ -5,7 +5,7 @@ import { formatBytes, formatCount, formatInteger } from '../../base/number-text.
 import type { ModelCard } from '../../engine/api.ts';
 import type { Fit } from '../../models/fit.ts';
 import { controls } from '../controls.styles.ts';
-import { icons } from '../icons.ts';
+import { fitStyles, renderFit } from '../fit-view.ts';
 import { base } from '../tokens.css.ts';
 
 /**
@@ -17,6 +17,7 @@ export class TramontaneModelCard extends LitElement {
   static override styles = [
     base,
     controls,
+    fitStyles,
     css`
       :host {
         display: block;
@@ -82,32 +83,6 @@ export class TramontaneModelCard extends LitElement {
         font-weight: 550;
       }
 
-      .fit {
-        display: flex;
-        gap: var(--_space-2);
-        margin: 0;
-        padding: 0;
-        font-size: var(--_text-small);
-        line-height: 1.5;
-      }
-
-      .fit svg {
-        flex: none;
-        margin-top: 0.1rem;
-      }
-
-      .fit.good {
-        color: var(--_good);
-      }
-
-      .fit.slow {
-        color: var(--_warning);
-      }
-
-      .fit.impossible {
-        color: var(--_danger);
-      }
-
       footer {
         display: flex;
         flex-wrap: wrap;
@@ -152,7 +127,7 @@ export class TramontaneModelCard extends LitElement {
             </div>`,
           )}
         </dl>
-        ${this.#renderFit()}
+        ${renderFit(this.fit)}
         <footer>
           <button
             class="button loud"
@@ -178,17 +153,6 @@ export class TramontaneModelCard extends LitElement {
         </footer>
       </article>
     `;
-  }
-
-  #renderFit() {
-    const { fit } = this;
-    if (fit === null) return html`<p class="fit">Looking at this device…</p>`;
-    if (fit.verdict === 'good') {
-      return html`<p class="fit good">${icons.check}<span>Fits this device.</span></p>`;
-    }
-    return fit.reasons.map(
-      (reason) => html`<p class="fit ${fit.verdict}">${icons.warning}<span>${reason}</span></p>`,
-    );
   }
 }
 

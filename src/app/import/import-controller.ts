@@ -1,0 +1,242 @@
+/** The import page's side of the model manager: looking at a source, importing it, and what is known of the device. */
+import type { ReactiveController, ReactiveControllerHost } from 'lit';
+import { deviceMemoryGib } from '../../base/device-memory.ts';
+import { isAbortError } from '../../base/errors.ts';
+import type {
+  AdapterReport,
+  GpuMemoryProbe,
+  ImportPreview,
+  ImportSource,
+  ModelManager,
+  PendingModelInfo,
+  Progress,
+  StoredModelInfo,
+} from '../../engine/api.ts';
+import { type CatalogueModel, fitModelOf } from '../../models/catalogue.ts';
+import { assessFit, type Fit, type FitModel } from '../../models/fit.ts';
+import type { OriginStorage, StorageEstimate } from '../../storage/quota.ts';
+import { FrameScheduler } from '../../ui/frame-scheduler.ts';
+
+/** A source that was looked at. */
+export interface Candidate {
+  source: ImportSource;
+  /** What to call it before its name is known. */
+  label: string;
+  /** The entry of the catalogue it was chosen from. */
+  entry: CatalogueModel | null;
+  preview: ImportPreview;
+  model: FitModel;
+  contextLength: number;
+}
+
+export type ImportState =
+  | { step: 'choose'; error: Error | null }
+  | { step: 'inspect'; label: string }
+  | { step: 'preview'; candidate: Candidate; error: Error | null }
+  | { step: 'import'; candidate: Candidate; progress: Progress | null }
+  | { step: 'done'; stored: StoredModelInfo };
+
+const DEFAULT_CONTEXT = 8192;
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+export class ImportController implements ReactiveController {
+  readonly #host: ReactiveControllerHost;
+  readonly #frames: FrameScheduler;
+  #manager: ModelManager | null = null;
+  #storage: OriginStorage | null = null;
+  #running: AbortController | null = null;
+  #latestProgress: Progress | null = null;
+
+  state: ImportState = { step: 'choose', error: null };
+  /** Undefined while the device is being looked at, null without WebGPU. */
+  adapter: AdapterReport | null | undefined = undefined;
+  estimate: StorageEstimate | null = null;
+  stored: readonly StoredModelInfo[] = [];
+  pending: readonly PendingModelInfo[] = [];
+  /** What the GPU granted; null where it was not tested. */
+  probe: GpuMemoryProbe | null = null;
+  isProbing = false;
+  probeError: Error | null = null;
+
+  constructor(host: ReactiveControllerHost) {
+    this.#host = host;
+    this.#frames = new FrameScheduler(() => this.#showProgress());
+    host.addController(this);
+  }
+
+  hostConnected(): void {
+    addEventListener('beforeunload', this.#onBeforeUnload);
+  }
+
+  hostDisconnected(): void {
+    removeEventListener('beforeunload', this.#onBeforeUnload);
+    this.#frames.cancel();
+    this.#running?.abort();
+  }
+
+  /** Resolves when the device and what is stored have been looked at. */
+  async connect(manager: ModelManager, storage: OriginStorage): Promise<void> {
+    this.#manager = manager;
+    this.#storage = storage;
+    try {
+      const [adapter] = await Promise.all([manager.getAdapter(), this.#readStorage()]);
+      this.adapter = adapter;
+    } catch (error) {
+      if (this.state.step === 'choose') this.#set({ step: 'choose', error: toError(error) });
+    }
+    this.#host.requestUpdate();
+  }
+
+  async #readStorage(): Promise<void> {
+    if (!this.#manager || !this.#storage) return;
+    [this.stored, this.pending, this.estimate] = await Promise.all([
+      this.#manager.listStoredModels(),
+      this.#manager.listPendingModels(),
+      this.#storage.estimate(),
+    ]);
+  }
+
+  /** Null while the device is being looked at. */
+  fitOf(model: FitModel, bytesToStore: number, contextLength: number | null): Fit | null {
+    if (this.adapter === undefined) return null;
+    return assessFit(model, {
+      adapter: this.adapter,
+      storage: this.estimate,
+      bytesToStore,
+      contextLength,
+      deviceMemoryGib: deviceMemoryGib(),
+      probe: this.probe,
+    });
+  }
+
+  fitOfEntry(entry: CatalogueModel): Fit | null {
+    return this.fitOf(fitModelOf(entry), entry.byteLength, entry.contextLength);
+  }
+
+  /** Reads the header of a source and shows what it is. */
+  async inspect(source: ImportSource, label: string, entry: CatalogueModel | null = null): Promise<void> {
+    const manager = this.#manager;
+    if (!manager) return;
+    const running = this.#start();
+    this.#set({ step: 'inspect', label });
+    try {
+      const preview = await manager.inspectSource(source, { signal: running.signal });
+      if (this.#running !== running) return;
+      this.#running = null;
+      const model: FitModel = {
+        ...preview,
+        byteLength: preview.storedBytes,
+        ...(entry?.source.kind === 'prebuilt' ? { prebuilt: fitModelOf(entry).prebuilt! } : {}),
+      };
+      const contextLength = Math.min(entry?.contextLength ?? DEFAULT_CONTEXT, preview.maxContextLength);
+      const candidate = { source, label, entry, preview, model, contextLength };
+      this.#set({ step: 'preview', candidate, error: null });
+    } catch (error) {
+      if (this.#running !== running) return;
+      this.#running = null;
+      this.#set({ step: 'choose', error: isAbortError(error) ? null : toError(error) });
+    }
+  }
+
+  setContext(contextLength: number): void {
+    const { state } = this;
+    if (state.step === 'preview') {
+      this.#set({ ...state, candidate: { ...state.candidate, contextLength } });
+    }
+  }
+
+  /** Imports what the preview shows, giving up what its `obstructs` tells of. */
+  async import(): Promise<void> {
+    const { state } = this;
+    const manager = this.#manager;
+    if (!manager || state.step !== 'preview') return;
+    const { candidate } = state;
+    const running = this.#start();
+    this.#latestProgress = null;
+    this.#set({ step: 'import', candidate, progress: null });
+    try {
+      // Whether it agrees or not: the browser may only evict what it was not asked to keep.
+      await this.#storage?.requestPersistence();
+      const stored = await manager.importModel(candidate.source, {
+        contextLength: candidate.contextLength,
+        restart: candidate.preview.obstructs !== null,
+        signal: running.signal,
+        onProgress: (progress) => {
+          if (this.#running !== running) return;
+          this.#latestProgress = progress;
+          this.#frames.schedule();
+        },
+      });
+      await this.#end(running, () => ({ step: 'done', stored }));
+    } catch (error) {
+      await this.#end(running, () => {
+        // What was stored of it counts as such when it is tried again.
+        const resumes = this.pending.find(({ id }) => id === candidate.preview.id) ?? null;
+        const preview = { ...candidate.preview, resumes, obstructs: null };
+        return {
+          step: 'preview',
+          candidate: { ...candidate, preview },
+          error: isAbortError(error) ? null : toError(error),
+        };
+      });
+    }
+  }
+
+  /** Stops looking or importing; what is stored of the model is kept. */
+  cancel(): void {
+    this.#running?.abort(new DOMException('Cancelled.', 'AbortError'));
+  }
+
+  /** Back to the choice of a source. */
+  choose(): void {
+    this.#running?.abort(new DOMException('Cancelled.', 'AbortError'));
+    this.#running = null;
+    this.#set({ step: 'choose', error: null });
+  }
+
+  /** Finds out whether the GPU grants so much memory. */
+  async test(wantedBytes: number): Promise<void> {
+    if (!this.#manager || this.isProbing) return;
+    this.isProbing = true;
+    this.probeError = null;
+    this.#host.requestUpdate();
+    try {
+      this.probe = await this.#manager.probeGpuMemory(wantedBytes);
+    } catch (error) {
+      this.probeError = toError(error);
+    }
+    this.isProbing = false;
+    this.#host.requestUpdate();
+  }
+
+  #start(): AbortController {
+    this.#running?.abort();
+    const running = new AbortController();
+    this.#running = running;
+    return running;
+  }
+
+  async #end(running: AbortController, next: () => ImportState): Promise<void> {
+    if (this.#running !== running) return;
+    this.#running = null;
+    this.#frames.cancel();
+    await this.#readStorage();
+    this.#set(next());
+  }
+
+  #showProgress(): void {
+    if (this.state.step === 'import') this.#set({ ...this.state, progress: this.#latestProgress });
+  }
+
+  #set(state: ImportState): void {
+    this.state = state;
+    this.#host.requestUpdate();
+  }
+
+  readonly #onBeforeUnload = (event: BeforeUnloadEvent): void => {
+    if (this.state.step === 'import') event.preventDefault();
+  };
+}

@@ -1,0 +1,366 @@
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { page, userEvent } from 'vitest/browser';
+import type { ImportSource, ModelManager } from '../../engine/api.ts';
+import { createFakeManager, type FakeManagerOptions, fakeStorageFromUrl } from '../../engine/fake-manager.ts';
+import { type CatalogueModel, parseCatalogue } from '../../models/catalogue.ts';
+import '../../ui/define.ts';
+import { definePart } from '../../ui/define-part.ts';
+import { TramontaneImport } from './import.ts';
+
+vi.setConfig({ testTimeout: 15_000 });
+definePart('tramontane-import', TramontaneImport);
+
+const fast: Partial<FakeManagerOptions> = { inspectMs: 5, importMs: 20 };
+let catalogue: CatalogueModel[];
+
+beforeAll(async () => {
+  const response = await fetch(new URL('../../../models/models.json', import.meta.url));
+  catalogue = parseCatalogue(await response.json(), 'https://example.org/models/models.json');
+});
+
+afterEach(() => {
+  document.body.replaceChildren();
+});
+
+interface Mounted {
+  element: TramontaneImport;
+  manager: ModelManager;
+  sources: ImportSource[];
+}
+
+async function mount(
+  options: Partial<FakeManagerOptions> = {},
+  setUp: (element: TramontaneImport) => void = () => {},
+  storage = '',
+): Promise<Mounted> {
+  const manager = createFakeManager({ ...fast, ...options });
+  const sources: ImportSource[] = [];
+  const inspectSource = manager.inspectSource.bind(manager);
+  manager.inspectSource = (source, call) => {
+    sources.push(source);
+    return inspectSource(source, call);
+  };
+  const element = document.createElement('tramontane-import');
+  element.storage = fakeStorageFromUrl(new URLSearchParams(storage));
+  element.catalogue = catalogue;
+  element.manager = manager;
+  setUp(element);
+  document.body.append(element);
+  await element.updateComplete;
+  return { element, manager, sources };
+}
+
+const gguf = (name = 'Mistral-Small-Q4_K_M.gguf') => new File(['GGUF'], name);
+const shown = (element: TramontaneImport) => element.shadowRoot!;
+const announced = (element: TramontaneImport) =>
+  shown(element).querySelector('.page ~ [role=status]')?.textContent;
+const button = (name: string | RegExp) => page.getByRole('button', { name });
+const heading = (name: string | RegExp) => page.getByRole('heading', { name });
+
+async function pick(element: TramontaneImport, ...files: File[]): Promise<void> {
+  const input = shown(element).querySelector<HTMLInputElement>('#files')!;
+  await userEvent.upload(input, files.length === 0 ? [gguf()] : files);
+}
+
+async function preview(element: TramontaneImport): Promise<void> {
+  await pick(element);
+  await expect.element(heading('Mistral Small 3.2 24B Instruct 2506')).toBeVisible();
+}
+
+function drag(type: string, files: readonly File[]): DragEvent {
+  const dataTransfer = new DataTransfer();
+  for (const file of files) dataTransfer.items.add(file);
+  const event = new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true });
+  dispatchEvent(event);
+  return event;
+}
+
+describe('choosing', () => {
+  test('says whom the page may contact, and offers the catalogue with what each model needs', async () => {
+    await mount();
+    await expect.element(page.getByText(/may contact the host that you name/)).toBeVisible();
+    const offers = page.getByRole('listitem').filter({ has: page.getByRole('heading', { level: 3 }) });
+    expect(offers.elements()).toHaveLength(catalogue.length);
+    await expect.element(page.getByText(/14\.8 GiB of GPU memory/).first()).toBeVisible();
+    await expect
+      .element(button('Choose Mistral Small 3.2 24B, IQ4_XS, from huggingface.co/bartowski'))
+      .toBeVisible();
+  });
+
+  test('a file, several, or none', async () => {
+    const { element, sources } = await mount({ inspectMs: 60_000 });
+    await pick(element, gguf('model-00001-of-00002.gguf'), gguf('model-00002-of-00002.gguf'));
+    await expect.element(heading('Looking at 2 files')).toBeVisible();
+    expect(announced(element)).toBe('Looking at 2 files.');
+    expect(sources[0]).toMatchObject({ kind: 'files', files: [{ size: 4 }, { size: 4 }] });
+    await button('Cancel').click();
+    await expect.element(heading('Drop a GGUF file here')).toBeVisible();
+  });
+
+  test('files dropped anywhere', async () => {
+    const { sources } = await mount({ inspectMs: 60_000 });
+    expect(drag('dragover', [gguf()]).defaultPrevented).toBe(true);
+    await expect.element(page.getByText('Drop it to see what it is')).toBeVisible();
+    expect(drag('drop', [gguf('dropped.gguf')]).defaultPrevented).toBe(true);
+    await expect.element(heading('Looking at dropped.gguf')).toBeVisible();
+    expect(page.getByText('Drop it to see what it is').elements()).toHaveLength(0);
+    expect(sources[0]).toMatchObject({ kind: 'files', files: [{ name: 'dropped.gguf' }] });
+  });
+
+  test('a drag of text is left alone', async () => {
+    const { element } = await mount();
+    const dataTransfer = new DataTransfer();
+    dataTransfer.setData('text/plain', 'words');
+    const event = new DragEvent('dragover', { dataTransfer, cancelable: true });
+    dispatchEvent(event);
+    expect(event.defaultPrevented).toBe(false);
+    await element.updateComplete;
+    expect(page.getByText('Drop it to see what it is').elements()).toHaveLength(0);
+  });
+
+  test('an address, as typed', async () => {
+    const { sources } = await mount();
+    await expect.element(button('Look at it')).toBeDisabled();
+    await page.getByRole('textbox', { name: 'Or an address' }).fill('  hf:owner/repo/model.gguf ');
+    await userEvent.keyboard('{Enter}');
+    await expect.element(heading(/Instruct 2506/)).toBeVisible();
+    expect(sources).toEqual([{ kind: 'address', address: 'hf:owner/repo/model.gguf' }]);
+  });
+
+  test('an entry of the catalogue: its address, and the library of a prebuilt one', async () => {
+    const { sources } = await mount();
+    await button(/^Choose Mistral Small 3.2 24B, Q4_K_M, from huggingface.co\/unsloth/).click();
+    await button('Choose another').click();
+    await button(/^Choose Ministral 3 3B/).click();
+    await expect.element(button('Import')).toBeVisible();
+    expect(sources[0]).toMatchObject({ address: expect.stringMatching(/^hf:unsloth\/Mistral-Small-3.2/) });
+    expect(sources[1]).toMatchObject({
+      address: expect.stringMatching(/^hf:mlc-ai\/Ministral/),
+      libraryUrl: expect.stringMatching(/\.wasm$/),
+    });
+  });
+
+  test('what cannot be used is refused with its reason, and the choice stays', async () => {
+    const { element } = await mount({ fail: 'format-unsupported', failAt: 'inspect' });
+    await pick(element);
+    await expect.element(page.getByRole('alert')).toHaveTextContent(/stored as IQ2_XXS.*Choose a build/);
+    await expect.element(heading('Drop a GGUF file here')).toBeVisible();
+    expect(announced(element)).toMatch(/^That did not work.*IQ2_XXS/);
+  });
+
+  test('an unknown chat template is shown', async () => {
+    const { element } = await mount({ fail: 'template-unsupported', failAt: 'inspect' });
+    await pick(element);
+    const text = page.getByRole('region', { name: 'The chat template of this file' });
+    await expect.element(text).toHaveTextContent(/line 24 of a template that nobody knows/);
+    const block = shown(element).querySelector('pre')!;
+    expect(block.scrollHeight).toBeGreaterThan(block.clientHeight);
+    expect(block.tabIndex).toBe(0);
+  });
+
+  test('an interrupted import of an address goes on with it', async () => {
+    const { sources } = await mount({ pending: 'address' });
+    await expect
+      .element(page.getByRole('region', { name: 'Interrupted import' }))
+      .toHaveTextContent(/7\.15 of 14\.3 GB from huggingface\.co/);
+    await button('Go on').click();
+    await expect.element(page.getByText('Interrupted before.')).toBeVisible();
+    await expect.element(button('Go on with the import')).toBeEnabled();
+    expect(sources[0]).toMatchObject({ address: expect.stringMatching(/^hf:lmstudio-community\//) });
+  });
+
+  test('and one that the storage page names goes on by itself', async () => {
+    await mount({ pending: 'address' }, (element) => {
+      element.resume = 'mistral-small-3.2-24b-instruct-2506-q4_k_m';
+    });
+    await expect.element(button('Go on with the import')).toBeEnabled();
+  });
+
+  test('an interrupted import of a file asks for the file', async () => {
+    await mount({ pending: 'file' });
+    await expect.element(button('Choose the file again')).toBeVisible();
+    expect(button('Go on').elements()).toHaveLength(0);
+  });
+
+  test('what is stored already can be talked to', async () => {
+    await mount({ models: 'some' });
+    const links = page.getByRole('link', { name: 'Chat with it' });
+    await expect
+      .element(links.first())
+      .toHaveAttribute(
+        'href',
+        expect.stringMatching(/^\.\/index\.html\?.*model=mistral-small-3\.2-24b-instruct-2506-q4_k_m$/),
+      );
+  });
+
+  test('without WebGPU it says what to do', async () => {
+    await mount({ adapter: 'none' });
+    await expect.element(heading('This browser cannot reach the GPU')).toBeVisible();
+  });
+
+  test('on a software GPU nothing is tested, and Mistral Small is far too slow', async () => {
+    await mount({ adapter: 'software' });
+    await expect.element(page.getByText(/far too slow/).first()).toBeVisible();
+    expect(button(/^Test/).elements()).toHaveLength(0);
+  });
+});
+
+describe('the preview', () => {
+  const slider = () => page.getByRole('slider', { name: 'Context' });
+
+  test('tells what it is, and gets the focus', async () => {
+    const { element } = await mount();
+    await preview(element);
+    for (const fact of [
+      '14.3 GB',
+      'Q4_K_M',
+      'Q4_K 81%, Q6_K 19%, F32',
+      'mistral-v11',
+      '0.15',
+      'apache-2.0',
+    ]) {
+      await expect.element(page.getByText(fact, { exact: true })).toBeVisible();
+    }
+    expect(shown(element).activeElement?.textContent).toBe('Mistral Small 3.2 24B Instruct 2506');
+    expect(announced(element)).toBe('This is Mistral Small 3.2 24B Instruct 2506.');
+  });
+
+  test('the slider tells what context costs, live', async () => {
+    const { element } = await mount();
+    await preview(element);
+    await expect.element(page.getByText('1.25 GiB, 160 KiB per token')).toBeVisible();
+    await expect
+      .element(slider())
+      .toHaveAttribute('aria-valuetext', '8,192 tokens, 14.8 GiB of memory in all');
+    slider().element().focus();
+    await userEvent.keyboard('{ArrowRight}{ArrowRight}');
+    await expect
+      .element(slider())
+      .toHaveAttribute('aria-valuetext', '16,384 tokens, 16.1 GiB of memory in all');
+    await expect.element(page.getByText('2.5 GiB, 160 KiB per token')).toBeVisible();
+    await expect.element(page.getByText(/needs about 16\.1 GiB/)).toBeVisible();
+    await userEvent.keyboard('{End}');
+    await expect.element(page.getByText('20 GiB, 160 KiB per token')).toBeVisible();
+    await expect
+      .element(slider())
+      .toHaveAttribute('aria-valuetext', expect.stringMatching(/^131,072 tokens/));
+  });
+
+  test('a test of the GPU settles whether it fits', async () => {
+    const { element } = await mount({ grantedBytes: 22 * 2 ** 30 });
+    await preview(element);
+    await button('Test for 14.8 GiB').click();
+    await expect.element(page.getByText(/fits the memory of this device/)).toBeVisible();
+    expect(announced(element)).toBe('GPU memory: 14.8 GiB granted, perhaps more.');
+  });
+
+  test('where it does not fit, a shorter context that does is a button away', async () => {
+    const { element } = await mount({ grantedBytes: 14.5 * 2 ** 30 });
+    await preview(element);
+    await button('Test for 14.8 GiB').click();
+    await expect.element(page.getByText(/and the GPU granted 14\.5 GiB/)).toBeVisible();
+    await button('Use 4,096 tokens, which fit').click();
+    await expect.element(slider()).toHaveAttribute('aria-valuetext', expect.stringMatching(/^4,096 tokens/));
+    await expect.element(page.getByText(/fits the memory of this device/)).toBeVisible();
+    await expect.element(button('Import')).toBeEnabled();
+  });
+
+  test('where nothing of it fits, a smaller model is', async () => {
+    const { element } = await mount({ grantedBytes: 8 * 2 ** 30 });
+    await preview(element);
+    await button('Test for 14.8 GiB').click();
+    await button('Mistral 7B v0.3').click();
+    await expect.element(heading('Drop a GGUF file here')).toBeVisible();
+    expect(shown(element).querySelector('[data-wanted] h3')?.textContent).toBe('Mistral 7B v0.3');
+  });
+
+  test('without room to store it, it cannot be imported', async () => {
+    const { element } = await mount({}, () => {}, 'free=5');
+    await preview(element);
+    await expect
+      .element(page.getByText(/takes 14\.3 GB of storage, and the browser has 5 GB left/))
+      .toBeVisible();
+    await expect.element(button('Import')).toBeDisabled();
+  });
+
+  test('says which stored model it would replace', async () => {
+    const { element } = await mount({ models: 'some' });
+    await preview(element);
+    await expect.element(page.getByText('A model of this name is stored.')).toBeVisible();
+  });
+});
+
+describe('the import', () => {
+  const bar = () => page.getByRole('progressbar', { name: 'Importing' });
+
+  test('shows bytes, speed and time left, warns before the page is left, and can be cancelled and gone on with', async () => {
+    const { element, manager } = await mount({ importMs: 4000 });
+    await preview(element);
+    const leave = () => {
+      const event = new Event('beforeunload', { cancelable: true });
+      dispatchEvent(event);
+      return event.defaultPrevented;
+    };
+    expect(leave()).toBe(false);
+    await button('Import').click();
+    await expect
+      .element(bar())
+      .toHaveAttribute('aria-valuetext', expect.stringMatching(/% ?, .* of 14\.3 GB · .*\/s · \d+ s left/));
+    expect(document.title).toMatch(/^\d+% · Import a model/);
+    expect(leave()).toBe(true);
+    expect(drag('dragover', [gguf()]).defaultPrevented).toBe(true);
+    await element.updateComplete;
+    expect(page.getByText('Drop it to see what it is').elements()).toHaveLength(0);
+    await button('Cancel').click();
+    await expect.element(button('Go on with the import')).toBeEnabled();
+    await expect.element(page.getByText('Interrupted before.')).toBeVisible();
+    expect(leave()).toBe(false);
+    expect(await manager.listPendingModels()).toHaveLength(1);
+    expect(document.title).toBe('Import a model: Tramontane');
+  });
+
+  test('asks the browser to keep what it stores, with the context that was chosen, and leads to the chat', async () => {
+    const { element, manager } = await mount();
+    await preview(element);
+    page.getByRole('slider', { name: 'Context' }).element().focus();
+    await userEvent.keyboard('{ArrowLeft}');
+    await button('Import').click();
+    await expect.element(heading(/is on this device/)).toBeVisible();
+    expect(announced(element)).toBe('Mistral Small 3.2 24B Instruct 2506 is on this device.');
+    expect(await element.storage.isPersisted()).toBe(true);
+    expect(await manager.listStoredModels()).toMatchObject([{ contextLength: 6144 }]);
+    await expect
+      .element(page.getByRole('link', { name: 'Chat with it' }))
+      .toHaveAttribute('href', expect.stringMatching(/model=mistral-small/));
+    await button('Import another').click();
+    await expect.element(heading('Drop a GGUF file here')).toBeVisible();
+  });
+
+  test('that fails says why, keeps what it has, and can be tried again', async () => {
+    const { element } = await mount({ fail: 'download-failed', failAt: 'import' });
+    await preview(element);
+    await button('Import').click();
+    await expect
+      .element(page.getByRole('alert'))
+      .toHaveTextContent(/stopped answering.*goes on where it ended/);
+    expect(announced(element)).toMatch(/^The import failed\./);
+    await expect.element(page.getByText('Interrupted before.')).toBeVisible();
+    await button('Try again').click();
+    await expect.element(heading(/is on this device/)).toBeVisible();
+  });
+});
+
+test('every control is large enough for a finger, and nothing is wider than the window', async () => {
+  const { element } = await mount({ pending: 'address', models: 'some' });
+  await expect.element(button('Go on')).toBeVisible();
+  const check = () => {
+    for (const control of shown(element).querySelectorAll<HTMLElement>('button, a.button, .input')) {
+      expect(control.offsetHeight, control.textContent ?? '').toBeGreaterThanOrEqual(44);
+    }
+    expect(element.scrollWidth).toBeLessThanOrEqual(element.clientWidth);
+  };
+  check();
+  await pick(element);
+  await expect.element(button(/^(Import|Go on with the import)$/)).toBeVisible();
+  check();
+});

@@ -1,0 +1,17 @@
+/** The storage page, given a model manager. */
+import { definePart } from '../ui/define-part.ts';
+import { TramontaneProgress } from '../ui/progress/progress.ts';
+import { createManager } from './create-manager.ts';
+import { TramontanePage } from './page/page.ts';
+import { TramontaneStorage } from './storage/storage.ts';
+
+definePart('tramontane-page', TramontanePage);
+definePart('tramontane-progress', TramontaneProgress);
+definePart('tramontane-storage', TramontaneStorage);
+
+const page = document.querySelector('tramontane-storage');
+if (page) {
+  const { manager, storage } = await createManager();
+  page.storage = storage;
+  page.manager = manager;
+}

@@ -1,0 +1,345 @@
+/**
+ * A model manager without a weight store: it inspects, imports, verifies and deletes by script, and fails on demand. The
+ * tests and designers of the import and storage pages use it (`?engine=fake`, see {@link fakeManagerOptionsFromUrl}).
+ * What it holds is forgotten with the page.
+ */
+import { delay } from '../base/abort.ts';
+import { type ErrorCode, TramontaneError } from '../base/errors.ts';
+import type { OriginStorage } from '../storage/quota.ts';
+import type {
+  AdapterReport,
+  CallOptions,
+  GpuMemoryProbe,
+  ImportModelOptions,
+  ImportPreview,
+  ImportSource,
+  LoadCallOptions,
+  ModelManager,
+  PendingModelInfo,
+  StoredModelInfo,
+  VerifyReport,
+} from './api.ts';
+import { type FakeAdapter, fakeAdapter, numberParameter, playTransfer } from './fake-parts.ts';
+
+export interface FakeManagerOptions {
+  adapter: FakeAdapter;
+  inspectMs: number;
+  importMs: number;
+  verifyMs: number;
+  /** Fails with this code, at this point, this many times. */
+  fail: ErrorCode | null;
+  failAt: 'inspect' | 'import' | 'verify' | 'delete' | 'list';
+  failCount: number;
+  /** Of GPU memory. */
+  grantedBytes: number;
+  /** Which models are stored: none; a site's, an imported one and a prebuilt one. */
+  models: 'none' | 'some';
+  /** An interrupted import: of an address, or of a file. */
+  pending: 'none' | 'address' | 'file';
+  /** What verifying finds damaged. */
+  damaged: readonly string[];
+}
+
+const GIB = 2 ** 30;
+
+const defaults: FakeManagerOptions = {
+  adapter: 'good',
+  inspectMs: 300,
+  importMs: 3000,
+  verifyMs: 1200,
+  fail: null,
+  failAt: 'import',
+  failCount: 1,
+  grantedBytes: 22 * GIB,
+  models: 'none',
+  pending: 'none',
+  damaged: [],
+};
+
+/**
+ * Reads `?adapter= &inspect-ms= &import-ms= &verify-ms= &fail= &at= &fail-count= &granted=GiB &models=some
+ * &pending=address|file &damaged=`.
+ */
+export function fakeManagerOptionsFromUrl(parameters: URLSearchParams): Partial<FakeManagerOptions> {
+  const granted = numberParameter(parameters, 'granted');
+  const options: Record<string, unknown> = {
+    adapter: parameters.get('adapter') ?? undefined,
+    inspectMs: numberParameter(parameters, 'inspect-ms'),
+    importMs: numberParameter(parameters, 'import-ms'),
+    verifyMs: numberParameter(parameters, 'verify-ms'),
+    fail: parameters.get('fail') ?? undefined,
+    failAt: parameters.get('at') ?? undefined,
+    failCount: numberParameter(parameters, 'fail-count'),
+    grantedBytes: granted === undefined ? undefined : granted * GIB,
+    models: parameters.get('models') ?? undefined,
+    pending: parameters.get('pending') ?? undefined,
+    damaged: parameters.has('damaged') ? ['params_shard_17.bin', 'params_shard_18.bin'] : undefined,
+  };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/** Storage of a size of one's own: `?free=` and `?used=` in GB, `?persisted`. */
+export function fakeStorageFromUrl(parameters: URLSearchParams): OriginStorage {
+  const usedBytes = (numberParameter(parameters, 'used') ?? 0) * 1e9;
+  const freeBytes = (numberParameter(parameters, 'free') ?? 312) * 1e9;
+  let persisted = parameters.has('persisted');
+  return {
+    estimate: async () => ({ usedBytes, quotaBytes: usedBytes + freeBytes }),
+    isPersisted: async () => persisted,
+    requestPersistence: async () => {
+      persisted = !parameters.has('refuse-persistence');
+      return persisted;
+    },
+  };
+}
+
+const CHAT_TEMPLATE = [
+  "{%- if messages[0]['role'] == 'system' %}",
+  "{%- set system = messages[0]['content'] %}",
+  '{%- endif %}',
+  ...Array.from({ length: 24 }, (_, index) => `{#- line ${index + 1} of a template that nobody knows -#}`),
+  '{%- for message in messages %}{{ raise_exception("unknown") }}{%- endfor %}',
+].join('\n');
+
+const problems: Partial<
+  Record<ErrorCode, { message: string; nextStep: string; data?: Record<string, string> }>
+> = {
+  'download-failed': {
+    message: 'The host stopped answering at 7.2 of 14.3 GB, and did not answer 6 more times.',
+    nextStep: 'Try again: what is stored is kept, and the import goes on where it ended.',
+  },
+  'storage-quota': {
+    message: 'There is no room left to store params_shard_63.bin.',
+    nextStep: 'Free disk space, or delete a stored model, and import again: what is stored already is kept.',
+  },
+  'template-unsupported': {
+    message: "The model's chat template is none that is known here (ChatML, Mistral v3, v7, v11).",
+    nextStep: 'Choose a build of this model with one of these templates.',
+    data: { chatTemplate: CHAT_TEMPLATE },
+  },
+  'format-unsupported': {
+    message: '160 tensors are stored as IQ2_XXS (the first is "blk.0.ffn_down.weight").',
+    nextStep: 'Choose a build in Q4_K_M, Q4_0 or another format of the list in docs/formats.md.',
+  },
+  'address-invalid': {
+    message: '"model" is not an address.',
+    nextStep: 'Give an address such as https://host/model.gguf or hf:owner/repo/model.gguf.',
+  },
+  'model-busy': {
+    message: 'Another tab is writing this model.',
+    nextStep: 'Wait for it, or close the other tab.',
+  },
+};
+
+const MISTRAL_SMALL = {
+  name: 'Mistral Small 3.2 24B Instruct 2506',
+  quantization: 'Q4_K_M',
+  parameterCount: 23_572_403_200,
+  maxContextLength: 131_072,
+  kvBytesPerToken: 163_840,
+  layerCount: 40,
+  licence: 'apache-2.0',
+};
+const STORED_BYTES = 14_326_098_432;
+const FILE_NAME = 'Mistral-Small-3.2-24B-Instruct-2506-Q4_K_M.gguf';
+const FILE_URL = `https://huggingface.co/lmstudio-community/Mistral-Small-3.2-24B-Instruct-2506-GGUF/resolve/main/${FILE_NAME}`;
+const ID = 'mistral-small-3.2-24b-instruct-2506-q4_k_m';
+
+function storedModels(): StoredModelInfo[] {
+  const storedAt = Date.UTC(2026, 9, 28, 9, 30);
+  const day = 86_400_000;
+  return [
+    {
+      id: ID,
+      ...MISTRAL_SMALL,
+      byteLength: STORED_BYTES,
+      contextLength: 8192,
+      source: { name: FILE_NAME, url: FILE_URL },
+      storedAt,
+    },
+    {
+      id: 'ministral-3-3b',
+      name: 'Ministral 3 3B',
+      quantization: 'q4f16_1',
+      parameterCount: null,
+      byteLength: 1_928_816_064,
+      contextLength: 4096,
+      maxContextLength: null,
+      kvBytesPerToken: null,
+      layerCount: null,
+      licence: null,
+      source: { name: 'Ministral-3-3B-Instruct-2512-BF16-q4f16_1-MLC', url: null },
+      storedAt: storedAt - 9 * day,
+    },
+    {
+      id: 'smollm2-135m-instruct',
+      name: 'SmolLM2 135M Instruct',
+      quantization: 'Q4_1',
+      parameterCount: 134_515_008,
+      byteLength: 96_576_768,
+      contextLength: 8192,
+      maxContextLength: 8192,
+      kvBytesPerToken: 23_040,
+      layerCount: 30,
+      licence: 'Apache-2.0',
+      source: { name: 'smollm2-135m-instruct', url: 'https://example.org/models/smollm2-135m-instruct/' },
+      storedAt: storedAt - 20 * day,
+    },
+  ];
+}
+
+export function createFakeManager(options: Partial<FakeManagerOptions> = {}): ModelManager {
+  return new FakeManager({ ...defaults, ...options });
+}
+
+class FakeManager implements ModelManager {
+  readonly #options: FakeManagerOptions;
+  readonly #stored = new Map<string, StoredModelInfo>();
+  readonly #pending = new Map<string, PendingModelInfo>();
+  #failuresLeft: number;
+
+  constructor(options: FakeManagerOptions) {
+    this.#options = options;
+    this.#failuresLeft = options.fail === null ? 0 : options.failCount;
+    if (options.models === 'some') for (const model of storedModels()) this.#stored.set(model.id, model);
+    if (options.pending !== 'none') {
+      this.#pending.set(ID, {
+        id: ID,
+        name: MISTRAL_SMALL.name,
+        source: { name: FILE_NAME, url: options.pending === 'address' ? FILE_URL : null },
+        doneBytes: 7_147_483_648,
+        totalBytes: STORED_BYTES,
+        updatedAt: Date.now() - 5_400_000,
+      });
+    }
+  }
+
+  async getAdapter(): Promise<AdapterReport | null> {
+    return fakeAdapter(this.#options.adapter);
+  }
+
+  async inspectSource(source: ImportSource, { signal }: CallOptions = {}): Promise<ImportPreview> {
+    await delay(this.#options.inspectMs, signal);
+    this.#failIfDue('inspect');
+    const name = source.kind === 'files' ? (source.files[0]?.name ?? FILE_NAME) : FILE_NAME;
+    return {
+      id: ID,
+      layout: 'gguf',
+      ...MISTRAL_SMALL,
+      sourceBytes: 14_326_097_920,
+      storedBytes: STORED_BYTES,
+      template: 'mistral-v11',
+      temperature: 0.15,
+      source: { name, url: source.kind === 'files' ? null : FILE_URL },
+      formats: [
+        { type: 'Q4_K', byteLength: 11_634_524_160 },
+        { type: 'Q6_K', byteLength: 2_689_931_264 },
+        { type: 'F32', byteLength: 1_642_496 },
+      ],
+      resumes: this.#pending.get(ID) ?? null,
+      obstructs: null,
+      replaces: this.#stored.get(ID) ?? null,
+    };
+  }
+
+  async importModel(source: ImportSource, options: ImportModelOptions = {}): Promise<StoredModelInfo> {
+    const preview = await this.inspectSource(source, options);
+    const { id, storedBytes: totalBytes } = preview;
+    let doneBytes = this.#pending.get(id)?.doneBytes ?? 0;
+    try {
+      await playTransfer(
+        { phase: 'import', totalBytes, startBytes: doneBytes, durationMs: this.#options.importMs },
+        {
+          signal: options.signal,
+          onProgress: (progress) => {
+            doneBytes = progress.bytes;
+            options.onProgress?.(progress);
+            if (doneBytes > totalBytes / 2) this.#failIfDue('import');
+          },
+        },
+      );
+    } catch (error) {
+      const { name } = preview;
+      this.#pending.set(id, {
+        id,
+        name,
+        source: preview.source,
+        doneBytes,
+        totalBytes,
+        updatedAt: Date.now(),
+      });
+      throw error;
+    }
+    this.#pending.delete(id);
+    const stored: StoredModelInfo = {
+      id,
+      ...MISTRAL_SMALL,
+      byteLength: totalBytes,
+      contextLength: options.contextLength ?? 8192,
+      source: preview.source,
+      storedAt: Date.now(),
+    };
+    this.#stored.set(id, stored);
+    return stored;
+  }
+
+  async listStoredModels(): Promise<StoredModelInfo[]> {
+    this.#failIfDue('list');
+    return [...this.#stored.values()];
+  }
+
+  async listPendingModels(): Promise<PendingModelInfo[]> {
+    return [...this.#pending.values()];
+  }
+
+  async verifyModel(id: string, options: LoadCallOptions = {}): Promise<VerifyReport> {
+    const { byteLength } = this.#require(id);
+    await playTransfer(
+      { phase: 'read', totalBytes: byteLength, durationMs: this.#options.verifyMs },
+      { signal: options.signal, onProgress: options.onProgress },
+    );
+    this.#failIfDue('verify');
+    return { files: 113, byteLength, damaged: this.#options.damaged };
+  }
+
+  async exportModel(id: string): Promise<{ name: string; contents: Blob }> {
+    return { name: `${this.#require(id).id}.tar`, contents: new Blob(['a scripted archive']) };
+  }
+
+  async deleteModel(id: string): Promise<void> {
+    this.#failIfDue('delete');
+    this.#stored.delete(id);
+    this.#pending.delete(id);
+  }
+
+  async probeGpuMemory(wantedBytes: number, { signal }: CallOptions = {}): Promise<GpuMemoryProbe> {
+    await delay(this.#options.inspectMs, signal);
+    return { wantedBytes, grantedBytes: Math.min(wantedBytes, this.#options.grantedBytes) };
+  }
+
+  async dispose(): Promise<void> {
+    this.#stored.clear();
+    this.#pending.clear();
+  }
+
+  #require(id: string): StoredModelInfo {
+    const model = this.#stored.get(id);
+    if (model !== undefined) return model;
+    throw new TramontaneError('model-unknown', `There is no stored model "${id}".`, { data: { id } });
+  }
+
+  #failIfDue(at: FakeManagerOptions['failAt']): void {
+    const { fail, failAt } = this.#options;
+    if (fail === null || failAt !== at || this.#failuresLeft <= 0) return;
+    this.#failuresLeft -= 1;
+    const problem = problems[fail];
+    throw new TramontaneError(
+      fail,
+      problem?.message ?? `The fake manager failed with ${fail}, as it was told to.`,
+      {
+        ...(problem && { nextStep: problem.nextStep }),
+        ...(problem?.data && { data: problem.data }),
+      },
+    );
+  }
+}

@@ -38,6 +38,7 @@ function dawnProject(name: string, icd: string | null) {
 const testedInBrowsers = [
   ...['idb-keyval', 'lit', 'lit/decorators.js', 'lit/directives/repeat.js', 'marked', 'dompurify'],
   '@mlc-ai/web-llm',
+  '@cfworker/json-schema',
 ];
 
 function browserProject(name: string, include: string[], executablePath: string | null) {

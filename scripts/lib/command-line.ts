@@ -39,10 +39,21 @@ export function createProgressLine(): { show(progress: Progress): void; end(): v
   };
 }
 
+/** A second interruption, later than this after the first, is for whoever does not want to wait for what is left. */
+const INTERRUPTION_MS = 1000;
+
 /** Runs a command's main function; prints what went wrong and what to do, and exits with 1 (130 when interrupted). */
 export async function runCommand(main: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const interrupted = new AbortController();
-  process.once('SIGINT', () => interrupted.abort(new DOMException('Interrupted.', 'AbortError')));
+  // Standard output belongs to the command's answer; WebLLM in Node logs there.
+  console.log = console.error;
+  let interruptedAt = 0;
+  process.on('SIGINT', () => {
+    // A terminal interrupts npm, tsx and this process, and the first two pass it on: that is one interruption.
+    if (interrupted.signal.aborted && performance.now() - interruptedAt > INTERRUPTION_MS) process.exit(130);
+    if (!interrupted.signal.aborted) interruptedAt = performance.now();
+    interrupted.abort(new DOMException('Interrupted.', 'AbortError'));
+  });
   try {
     await main(interrupted.signal);
     process.exitCode = 0;

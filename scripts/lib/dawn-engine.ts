@@ -1,6 +1,6 @@
 /** The engine in Node: unmodified WebLLM on Dawn, with a model's folder served to it on this machine. */
 import { WebLlmEngine } from '../../src/engine/webllm-engine.ts';
-import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
+import { MemoryWeightStore, type WeightStore } from '../../src/storage/weight-store.ts';
 import { installDawn } from './dawn.ts';
 import { startStaticServer } from './static-server.mjs';
 
@@ -8,6 +8,12 @@ export interface DawnEngine {
   engine: WebLlmEngine;
   modelUrl: string;
   close(): Promise<void>;
+}
+
+/** For models that are in a store already. Reads `VK_ICD_FILENAMES` like any Vulkan program. */
+export async function createStoreEngine(store: WeightStore): Promise<WebLlmEngine> {
+  await installDawn();
+  return new WebLlmEngine({ store, baseUrl: 'http://localhost/' });
 }
 
 /** @param folder an imported model. Reads `VK_ICD_FILENAMES` like any Vulkan program. */

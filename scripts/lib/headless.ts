@@ -23,7 +23,12 @@ export async function openHeadlessSite(model: ResolvedModel): Promise<HeadlessSi
     });
   }
   const server = await startStaticServer({ mounts: { '/': SITE, '/command-model/': model.folder } });
-  const browser = await chromium.launch({ executablePath, args: chromiumArguments });
+  const browser = await chromium.launch({
+    executablePath,
+    args: chromiumArguments,
+    // Commands close it themselves, some after they have asked the page for what it has.
+    handleSIGINT: false,
+  });
   const close = async () => {
     await browser.close();
     await server.close();

@@ -1,6 +1,6 @@
 /**
- * The page that commands and tests drive (`npm run ask`, `npm run score`): the site's engine and model manager, without
- * anything to look at.
+ * The page that commands and tests drive (`npm run ask`, `npm run score`, `npm run bench`): the site's engine, model
+ * manager and benchmark, without anything to look at.
  */
 import { toWireError } from '../base/errors.ts';
 import { createEngine } from './create-engine.ts';
@@ -9,6 +9,7 @@ import { versions } from './versions.ts';
 export const commandApi = {
   engine: await createEngine(),
   createManager: async () => (await import('../worker/client.ts')).createWorkerManager(),
+  loadBench: () => import('./bench-command.ts'),
   toWireError,
   versions,
 };

@@ -48,7 +48,7 @@ function table(
 
 /** Names come from files: they must not break a table, nor become Markdown of their own. */
 function escapeCell(text: string): string {
-  return text.replace(/\s+/g, ' ').replace(/[\\|`*_<>[\]]/g, (character) => `\\${character}`);
+  return text.replace(/\s+/g, ' ').replace(/[\\|`*<>[\]]/g, (character) => `\\${character}`);
 }
 
 const LABELS: Record<Label, string> = {

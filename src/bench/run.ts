@@ -41,6 +41,9 @@ import {
   type WorkloadSize,
 } from './workloads.ts';
 
+/** How much of the whole an estimate is trusted for before what has passed says otherwise. */
+const ETA_TRUST = 0.2;
+
 /** Only a clear difference: the single sample at the end has no spread of its own. */
 const THROTTLED_AT_END = 1.2;
 
@@ -350,12 +353,13 @@ class Run {
     }
   }
 
-  /** What is left, by the estimate, corrected by how wrong it has been so far. */
+  /** What is left, by the estimate, corrected by how wrong it has been so far: little at the beginning, more later. */
   #eta(plan: readonly PlannedTest[], index: number, samples: number, elapsedMs: number): number {
+    const totalMs = this.#estimate(plan);
+    if (totalMs === 0) return 0;
     const doneMs = this.#estimate(plan.slice(0, index)) + samples * this.#cost(plan[index]!.work);
-    const leftMs = Math.max(0, this.#estimate(plan) - doneMs);
-    const correction = doneMs === 0 ? 1 : Math.min(5, Math.max(0.2, elapsedMs / doneMs));
-    return leftMs * correction;
+    const trustMs = ETA_TRUST * totalMs;
+    return (Math.max(0, totalMs - doneMs) * (elapsedMs + trustMs)) / (doneMs + trustMs);
   }
 
   /** The first standard test once more, at the end: was the machine still what it was at the beginning? */

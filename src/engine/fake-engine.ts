@@ -200,7 +200,7 @@ class FakeEngine implements BenchmarkEngine {
         { phase, totalBytes, durationMs: loadMs * share },
         {
           signal,
-          delay: this.#clock.delay,
+          delay: (milliseconds, aborted) => this.#clock.delay(milliseconds, aborted),
           onProgress: (progress) => {
             onProgress?.(progress);
             if (phase === 'download' && progress.bytes >= totalBytes * 0.6) this.#failIfDue('load');

@@ -177,7 +177,8 @@ async function writeShard(
   return sha256;
 }
 
-async function fillShard(
+/** Reads and packs all of a shard into `target`, which is as long as the shard. */
+export async function fillShard(
   reader: SliceReader,
   shard: PlannedShard,
   target: Uint8Array<ArrayBuffer>,
@@ -202,7 +203,7 @@ async function fillShard(
 }
 
 /** Reads slices, each while the one before it is worked on, into two buffers in turn where the source can. */
-class SliceReader {
+export class SliceReader {
   readonly signal: AbortSignal | undefined;
   readonly #source: ByteSource;
   #buffers: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];

@@ -1,0 +1,176 @@
+/** `npm run bench`: how fast a model is on this machine's GPU. `--help` lists the options. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import type { BenchReport, SuiteName } from '../src/bench/report.ts';
+import { FULL, SUITES } from '../src/bench/workloads.ts';
+import type { LoadOptions } from '../src/engine/api.ts';
+import { CONFIG_FILE } from '../src/models/model-files.ts';
+import { BenchOutput } from './lib/bench-output.ts';
+import { type BenchArguments, benchInBrowser, benchOnEngine } from './lib/bench-runtimes.ts';
+import { createProgressLine, runCommand, UsageError } from './lib/command-line.ts';
+import { resolveModel } from './lib/model-argument.ts';
+import { createRandomModel, RANDOM_PREFIX } from './lib/random-model.ts';
+import { ROOT } from './lib/up-to-date.ts';
+
+const HELP = `Usage: npm run bench -- [options]
+
+Measures a model on this machine's GPU, in a headless Chrome or Chromium or in Node. The table, with llama-bench's
+columns, goes to stdout; progress goes to stderr. What each figure means: docs/benchmarking.md.
+
+  --model ID|FOLDER|FILE.gguf  Default: the built-in model
+  --model random:SHAPE[:QUANT] random weights, with --runtime dawn: random:mistral-small-3.2-24b, random:tiny
+  --suite NAMES                standard, chat, load, all, or single ones (selfcheck, followup, json), with commas
+                               between. Default: standard
+  --runtime browser|dawn       Default: browser
+  --depth 0,2048               tokens in the KV cache before the standard tests. Default: 0,2048
+  --repetitions N              samples that count, of each test
+  --size auto|full|short       auto: short where the full suite would take over ten minutes. Default: auto
+  --context N                  tokens of context to load the model with
+  --json FILE                  the whole report (docs/bench-report.schema.json), written after every test
+  --csv FILE
+  --markdown FILE
+  --help
+
+Exit codes: 0 measured, 1 failed or partial (the reason is on stderr), 2 wrong usage, 130 interrupted. What was measured
+before a failure or an interruption is printed and written all the same, labelled partial.`;
+
+const GROUPS: Readonly<Record<string, readonly SuiteName[]>> = {
+  standard: ['selfcheck', 'standard'],
+  chat: ['selfcheck', 'chat', 'followup', 'json'],
+  load: ['selfcheck', 'load'],
+  all: SUITES,
+  selfcheck: ['selfcheck'],
+  followup: ['followup'],
+  json: ['json'],
+};
+
+function parseSuites(text: string): SuiteName[] {
+  const names = text.split(',').map((name) => name.trim());
+  const suites = names.flatMap((name) => {
+    const group = GROUPS[name];
+    if (group === undefined) {
+      throw new UsageError(`There is no suite "${name}". There are: ${Object.keys(GROUPS).join(', ')}.`);
+    }
+    return group;
+  });
+  return SUITES.filter((suite) => suites.includes(suite));
+}
+
+function parseCount(name: string, text: string | undefined, least: number): number | null {
+  if (text === undefined) return null;
+  if (!/^\d+$/.test(text) || Number(text) < least) {
+    throw new UsageError(`--${name} must be a whole number from ${least}, got "${text}".`);
+  }
+  return Number(text);
+}
+
+function parseDepths(text: string | undefined): number[] | null {
+  if (text === undefined) return null;
+  const depths = text.split(',').map((part) => parseCount('depth', part.trim(), 0)!);
+  return [...new Set(depths)].sort((a, b) => a - b);
+}
+
+function requireOneOf<T extends string>(name: string, text: string, values: readonly T[]): T {
+  const found = values.find((value) => value === text);
+  if (found !== undefined) return found;
+  throw new UsageError(`--${name} must be ${values.join(' or ')}, got "${text}".`);
+}
+
+async function main(signal: AbortSignal): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      model: { type: 'string' },
+      suite: { type: 'string', default: 'standard' },
+      runtime: { type: 'string', default: 'browser' },
+      depth: { type: 'string' },
+      repetitions: { type: 'string' },
+      size: { type: 'string', default: 'auto' },
+      context: { type: 'string' },
+      json: { type: 'string' },
+      csv: { type: 'string' },
+      markdown: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(`${HELP}\n`);
+    return;
+  }
+  const runtime = requireOneOf('runtime', values.runtime, ['browser', 'dawn']);
+  const contextLength = parseCount('context', values.context, 1);
+  const request: BenchArguments = {
+    suites: parseSuites(values.suite),
+    size: requireOneOf('size', values.size, ['auto', 'full', 'short']),
+    depths: parseDepths(values.depth),
+    repetitions: parseCount('repetitions', values.repetitions, 1),
+    load: contextLength === null ? {} : { contextLength },
+    version: await readVersion(),
+  };
+  const output = new BenchOutput({ json: values.json, csv: values.csv, markdown: values.markdown });
+  const report = await measure(values.model, runtime, request, output, signal);
+  await output.end(report);
+  signal.throwIfAborted();
+  if (report.status === 'partial') throw new Error(report.stoppedBy ?? report.notes.join(' '));
+}
+
+async function measure(
+  argument: string | undefined,
+  runtime: 'browser' | 'dawn',
+  request: BenchArguments,
+  output: BenchOutput,
+  signal: AbortSignal,
+): Promise<BenchReport> {
+  if (argument?.startsWith(RANDOM_PREFIX)) {
+    if (runtime !== 'dawn') throw new UsageError('Random weights are for --runtime dawn.');
+    const { createStoreEngine } = await import('./lib/dawn-engine.ts');
+    const { id, store, contextLength, maxContextLength } = createRandomModel(argument);
+    const load = deepEnough(request, contextLength, maxContextLength);
+    const engine = await createStoreEngine(store);
+    try {
+      return await benchOnEngine(engine, { id }, { ...request, load, randomWeights: true }, output, signal);
+    } finally {
+      await engine.dispose();
+    }
+  }
+
+  const line = createProgressLine();
+  const model = await resolveModel(argument, { signal, onProgress: line.show });
+  line.end();
+  const config = JSON.parse(await readFile(join(model.folder, CONFIG_FILE), 'utf8')) as {
+    context_window_size?: number;
+    model_config?: { max_position_embeddings?: number };
+  };
+  const configured = config.context_window_size ?? 0;
+  const load = deepEnough(request, configured, config.model_config?.max_position_embeddings ?? configured);
+  if (runtime === 'browser') return benchInBrowser(model, { ...request, load }, output, signal);
+  const { createDawnEngine } = await import('./lib/dawn-engine.ts');
+  const { engine, modelUrl, close } = await createDawnEngine(model.folder);
+  try {
+    const source = { id: model.id, url: modelUrl };
+    return await benchOnEngine(engine, source, { ...request, load, randomWeights: false }, output, signal);
+  } finally {
+    await close();
+  }
+}
+
+/** Room for a depth that was asked for by hand, where the model can have it and --context does not say otherwise. */
+function deepEnough({ load, depths }: BenchArguments, configured: number, most: number): LoadOptions {
+  const needed = Math.max(0, ...(depths ?? [])) + Math.max(FULL.promptTokens, FULL.outputTokens);
+  if (load.contextLength !== undefined || depths === null || needed <= configured) return load;
+  return { ...load, contextLength: Math.min(needed, most) };
+}
+
+/** `0.1.0 (1a2b3c4)`: with the commit, where this is a clone. */
+async function readVersion(): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  const describe = promisify(execFile)('git', ['describe', '--always', '--dirty'], { cwd: ROOT });
+  const commit = await describe.then(
+    ({ stdout }) => stdout.trim(),
+    () => '',
+  );
+  return commit === '' ? version : `${version} (${commit})`;
+}
+
+await runCommand(main);

@@ -1,0 +1,140 @@
+/** `npm run bench`, as a person calls it: both runtimes on tiny-mistral, its files, an interruption, wrong usage. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'playwright/test';
+import { ROOT } from '../../scripts/lib/up-to-date.ts';
+import type { BenchReport } from '../../src/bench/report.ts';
+import { findSchemaFaults } from '../tools/bench-tools.ts';
+import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
+import { softwareVulkan } from '../tools/vulkan.ts';
+
+let folder: string;
+let model: string;
+
+test.beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tramontane-bench-'));
+  model = (await ensureTinyMistral('plain')).folder;
+});
+test.afterAll(() => rm(folder, { recursive: true, force: true }));
+
+interface Outcome {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** @param onStderr sees all of stderr so far, whenever there is more */
+function bench(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  onStderr: (text: string, child: ChildProcess) => void = () => undefined,
+): Promise<Outcome> {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/bench.ts', ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const outcome: Outcome = { code: null, stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    outcome.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    outcome.stderr += text;
+    onStderr(outcome.stderr, child);
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ ...outcome, code }));
+  });
+}
+
+async function readReport(file: string): Promise<BenchReport> {
+  const report = JSON.parse(await readFile(file, 'utf8')) as BenchReport;
+  expect(findSchemaFaults(report)).toEqual([]);
+  return report;
+}
+
+const suitesOf = (report: BenchReport) => [...new Set(report.tests.map(({ suite }) => suite))].sort();
+
+test('in a browser: a whole report in every form', async () => {
+  test.setTimeout(300_000);
+  const file = (name: string) => join(folder, name);
+  const forms = ['--json', file('b.json'), '--csv', file('b.csv'), '--markdown', file('b.md')];
+  const suites = ['--suite', 'standard,chat', '--size', 'short', '--repetitions', '2'];
+  const { code, stdout, stderr } = await bench(['--model', model, ...suites, ...forms]);
+  expect(stderr).toMatch(/About \d+ (s|min)\b/);
+  expect(code, stderr).toBe(0);
+  const report = await readReport(file('b.json'));
+  expect(report.status).toBe('complete');
+  expect(report.labels).toContain('software');
+  expect(suitesOf(report)).toEqual(['chat', 'followup', 'json', 'selfcheck', 'standard']);
+  expect(report.machine).toMatchObject({ runtime: 'browser', processor: expect.any(String) });
+  expect(report.machine.program).toMatch(/^\w+ \d+\./);
+  expect(stdout).toMatch(/^\| model +\| +size \| +params \| backend \| +test \| +t\/s \|\n/);
+  expect(await readFile(file('b.md'), 'utf8')).toBe(stdout);
+  expect((await readFile(file('b.csv'), 'utf8')).split('\r\n')).toHaveLength(report.tests.length + 2);
+});
+
+test.describe('on Dawn', () => {
+  const icd = softwareVulkan.f16() ?? softwareVulkan.f32();
+  test.skip(icd === null, 'There is no Vulkan driver that WebGPU in Node could use.');
+  const env = { VK_ICD_FILENAMES: icd ?? '', LP_NUM_THREADS: '1' };
+
+  test('a whole report, with nothing but the table on stdout', async () => {
+    test.setTimeout(300_000);
+    const file = join(folder, 'd.json');
+    const args = ['--runtime', 'dawn', '--model', model, '--suite', 'all', '--size', 'short', '--json', file];
+    const { code, stdout, stderr } = await bench([...args, '--repetitions', '2'], env);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^\| model /);
+    const report = await readReport(file);
+    expect(report.status).toBe('complete');
+    expect(suitesOf(report)).toEqual(['chat', 'followup', 'json', 'load', 'selfcheck', 'standard']);
+    expect(report.machine.program).toMatch(/^Node .*, webgpu /);
+  });
+
+  test('random weights: from nowhere, with answers that are numbers', async () => {
+    const file = join(folder, 'r.json');
+    const args = ['--runtime', 'dawn', '--model', 'random:tiny', '--size', 'short', '--json', file];
+    const { code, stderr } = await bench([...args, '--repetitions', '1'], env);
+    expect(code, stderr).toBe(0);
+    const report = await readReport(file);
+    expect(report.labels).toContain('random-weights');
+    expect(report.selfCheck?.agreement).toBeGreaterThan(90);
+    expect(report.model.name).toBe('Tiny, random weights');
+  });
+
+  test('interrupted, it gives what it has', async () => {
+    const file = join(folder, 'i.json');
+    const args = ['--runtime', 'dawn', '--model', 'random:tiny', '--json', file, '--size', 'full'];
+    let interrupted = false;
+    const { code, stdout } = await bench(args, env, (text, child) => {
+      if (interrupted || !/^tg128/m.test(text)) return;
+      interrupted = true;
+      // As npm and a terminal do: twice.
+      child.kill('SIGINT');
+      child.kill('SIGINT');
+    });
+    expect(code).toBe(130);
+    const report = await readReport(file);
+    expect(report.labels).toEqual(expect.arrayContaining(['partial', 'aborted']));
+    expect(report.tests.some(({ id }) => id === 'pp512')).toBe(true);
+    expect(stdout).toContain('pp512');
+  });
+});
+
+test('wrong usage is refused before anything runs', async () => {
+  for (const [args, message] of [
+    [['--suite', 'speed'], 'There is no suite "speed"'],
+    [['--depth', '0,x'], '--depth must be a whole number from 0, got "x"'],
+    [['--model', 'random:tiny'], 'Random weights are for --runtime dawn'],
+    [['--model', 'random:huge', '--runtime', 'dawn'], 'There is no shape "huge"'],
+    [['--colour'], 'Unknown option'],
+  ] as const) {
+    const { code, stderr } = await bench(args);
+    expect(stderr).toContain(message);
+    expect(code).toBe(2);
+  }
+});

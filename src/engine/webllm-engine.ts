@@ -51,6 +51,7 @@ import type {
 import { timeDecode, timePrefill } from './benchmark.ts';
 import { checkChatRequest, grammarSchema, hashSeed, stopStrings } from './chat-request.ts';
 import { collectChat } from './collect-chat.ts';
+import { completeText } from './complete-text.ts';
 import {
   type FetchedModel,
   fetchModel,
@@ -548,8 +549,7 @@ export class WebLlmEngine implements BenchmarkEngine {
       } as WebLlm.ChatCompletionRequestStreaming);
       let finish: FinishReason = 'stop';
       let head: Pick<ChatChunk, 'id' | 'object' | 'created' | 'model'> | null = null;
-      /** As WebLLM streams it, and how much of it went out. */
-      let text = '';
+      /** How much of the text went out. */
       let sentLength = 0;
       let sentLogprobs = 0;
       const takeChunk = (end: number, source: string): ChatChunk | null => {
@@ -572,7 +572,7 @@ export class WebLlmEngine implements BenchmarkEngine {
         if (chunk.usage !== undefined && chunk.usage !== null) {
           throwGpuError(session);
           // What was held back, and what WebLLM kept because a character was not complete.
-          const whole = adapter.outputText.replace(/\uFFFD+$/, '');
+          const whole = completeText(adapter.outputText);
           const rest = takeChunk(whole.length, whole);
           const last = finalChunk(head, finish, chunk.usage, prefill.report, adapter.outputTokens, request);
           // Cut at a stop string, the KV cache holds more than the conversation will say.
@@ -588,7 +588,8 @@ export class WebLlmEngine implements BenchmarkEngine {
           finish = choice.finish_reason as FinishReason;
           continue;
         }
-        text += choice.delta.content ?? '';
+        // Not what the chunk adds: see completeText.
+        const text = completeText(adapter.outputText);
         const next = takeChunk(text.length - heldBack(text, stops), text);
         if (next !== null) yield next;
       }

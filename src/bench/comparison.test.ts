@@ -1,6 +1,11 @@
 import { expect, test } from 'vitest';
 import type { AdapterReport } from '../engine/api.ts';
-import { type ComparedEngine, type ComparedTurn, compareEngines } from './comparison.ts';
+import {
+  type ComparedEngine,
+  type ComparedTurn,
+  compareEngines,
+  comparisonToMarkdown,
+} from './comparison.ts';
 
 const adapter = { isSoftware: false } as AdapterReport;
 const turn = (firstTokenMs: number, decodeMs: number, promptTokens = 100): ComparedTurn => ({
@@ -52,4 +57,15 @@ test('turns without a partner are refused', () => {
   expect(() =>
     compareEngines('m', adapter, [engine('ours', [turn(1, 1)]), engine('theirs', [turn(1, 1)])]),
   ).toThrow(RangeError);
+});
+
+test('as a table: rates, ratios with their spread, and which backend really ran', () => {
+  const report = compareEngines('m', adapter, [
+    engine('ours', [turn(100, 50), turn(200, 100)]),
+    engine('theirs', [turn(300, 100), turn(600, 400)], 0),
+  ]);
+  const table = comparisonToMarkdown(report);
+  expect(table).toContain('| prompt, tokens/s | 750.00 | 250.00 | – |');
+  expect(table).toContain('| backend | webgpu (9 submissions) | cpu (0 submissions) |');
+  expect(table).toContain('- theirs sent nothing to the GPU');
 });

@@ -117,3 +117,43 @@ function ratioOf(
     max: Math.max(...values),
   };
 }
+
+const METRIC_NAMES: Record<Ratio['metric'], string> = {
+  prefill: 'prompt, tokens/s',
+  decode: 'answer, tokens/s',
+};
+
+/** The comparison as a Markdown table, a column an engine. */
+export function comparisonToMarkdown({ model, adapter, engines, ratios, notes }: ComparisonReport): string {
+  const mebibytes = (byteLength: number | null) =>
+    byteLength === null ? '–' : (byteLength / 2 ** 20).toFixed(0);
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const metrics: Ratio['metric'][] = ['prefill', 'decode'];
+  const rows: [name: string, value: (engine: ComparedEngine) => string, ratio: string][] = [
+    ...metrics.map((metric): (typeof rows)[number] => {
+      const ratio = ratios?.find((entry) => entry.metric === metric);
+      return [
+        METRIC_NAMES[metric],
+        ({ turns }) => mean(turns.map((turn) => rateOf(metric, turn))).toFixed(2),
+        ratio === undefined
+          ? '–'
+          : `${ratio.mean.toFixed(2)} ± ${ratio.standardDeviation.toFixed(2)} (${ratio.min.toFixed(2)} – ${ratio.max.toFixed(2)})`,
+      ];
+    }),
+    ['load, ms', ({ loadMs }) => loadMs.toFixed(0), ''],
+    ['abort, ms', ({ abortMs }) => abortMs.toFixed(0), ''],
+    ['GPU buffers, MiB', ({ gpuBufferBytes }) => mebibytes(gpuBufferBytes), ''],
+    ['memory of the browser, MiB', ({ residentBytes }) => mebibytes(residentBytes), ''],
+    ['backend', (engine) => `${backendOf(engine)} (${engine.gpuSubmissions} submissions)`, ''],
+  ];
+  const lines = [
+    `| ${model} | ${engines.map(({ name, version }) => `${name} ${version}`).join(' | ')} | times as fast |`,
+    '|---|---:|---:|---:|',
+    ...rows.map(([name, value, ratio]) => `| ${name} | ${engines.map(value).join(' | ')} | ${ratio} |`),
+    '',
+    `- GPU: ${[adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(' ') || 'not named'}`,
+    `- ${engines[0].turns.length} turns of each, in turns; prompts of ${engines[0].turns[0]?.promptTokens} tokens`,
+    ...notes.map((note) => `- ${note}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}

@@ -1,18 +1,22 @@
 /** `npm run bench`: how fast a model is on this machine's GPU. `--help` lists the options. */
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
+import { comparisonToMarkdown } from '../src/bench/comparison.ts';
 import type { BenchReport, SuiteName } from '../src/bench/report.ts';
 import { FULL, SUITES } from '../src/bench/workloads.ts';
 import type { LoadOptions } from '../src/engine/api.ts';
 import { CONFIG_FILE } from '../src/models/model-files.ts';
+import { findChromium } from '../tests/tools/chromium.ts';
 import { BenchOutput } from './lib/bench-output.ts';
 import { type BenchArguments, benchInBrowser, benchOnEngine } from './lib/bench-runtimes.ts';
 import { createProgressLine, runCommand, UsageError } from './lib/command-line.ts';
+import { openCommittedGguf } from './lib/committed-models.ts';
 import { resolveModel } from './lib/model-argument.ts';
 import { createRandomModel, RANDOM_PREFIX } from './lib/random-model.ts';
 import { ROOT } from './lib/up-to-date.ts';
+import { compareWithWllama } from './lib/wllama-comparison.ts';
 
 const HELP = `Usage: npm run bench -- [options]
 
@@ -23,6 +27,7 @@ columns, goes to stdout; progress goes to stderr. What each figure means: docs/b
   --model random:SHAPE[:QUANT] random weights, with --runtime dawn: random:mistral-small-3.2-24b, random:tiny
   --suite NAMES                standard, chat, load, all, or single ones (selfcheck, followup, json), with commas
                                between. Default: standard
+  --suite compare              the built-in model beside llama.cpp's WebGPU build (wllama), in one browser
   --runtime browser|dawn       Default: browser
   --depth 0,2048               tokens in the KV cache before the standard tests. Default: 0,2048
   --repetitions N              samples that count, of each test
@@ -98,6 +103,10 @@ async function main(signal: AbortSignal): Promise<void> {
     process.stdout.write(`${HELP}\n`);
     return;
   }
+  if (values.suite === 'compare') {
+    await compare(parseCount('repetitions', values.repetitions, 2), values.json, values.markdown, signal);
+    return;
+  }
   const runtime = requireOneOf('runtime', values.runtime, ['browser', 'dawn']);
   const contextLength = parseCount('context', values.context, 1);
   const request: BenchArguments = {
@@ -113,6 +122,34 @@ async function main(signal: AbortSignal): Promise<void> {
   await output.end(report);
   signal.throwIfAborted();
   if (report.status === 'partial') throw new Error(report.stoppedBy ?? report.notes.join(' '));
+}
+
+async function compare(
+  turns: number | null,
+  jsonFile: string | undefined,
+  markdownFile: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const executablePath = findChromium();
+  if (executablePath === null)
+    throw new UsageError('Install Chrome or Chromium, or set TRAMONTANE_CHROMIUM to its path.');
+  const model = await resolveModel(undefined, { signal, onProgress: () => undefined });
+  const gguf = await openCommittedGguf(model.id);
+  try {
+    const report = await compareWithWllama({
+      executablePath,
+      model: { ...model, gguf },
+      ...(turns === null ? {} : { turns }),
+      signal,
+      onStep: (step) => process.stderr.write(`${step}\n`),
+    });
+    const table = comparisonToMarkdown(report);
+    if (jsonFile !== undefined) await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+    if (markdownFile !== undefined) await writeFile(markdownFile, table);
+    process.stdout.write(table);
+  } finally {
+    await gguf.close();
+  }
 }
 
 async function measure(

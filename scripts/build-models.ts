@@ -15,24 +15,11 @@ import {
   parseModelFiles,
   TENSOR_CACHE_FILE,
 } from '../src/models/model-files.ts';
-import { openJoinedFileSource } from './lib/file-source.ts';
+import { COMMITTED_MODELS, openCommittedGguf, readCommittedModel } from './lib/committed-models.ts';
 import { importToFolder, STATIC_HOST_BYTES } from './lib/import-folder.ts';
 import { withLock } from './lib/lock.ts';
 import { hashInputs, ROOT, readStamp, writeStamp } from './lib/up-to-date.ts';
 
-/** models/<id>/source.json */
-interface CommittedModel {
-  id: string;
-  name: string;
-  description: string;
-  file: { name: string; byteLength: number; sha256: string; parts: string[] };
-  licence: string;
-  sourceUrl: string;
-  provenance: string;
-  sampling: { temperature: number; topP: number };
-}
-
-const SOURCES = join(ROOT, 'models');
 const TARGET = join(ROOT, 'public/models');
 const STAMPS = join(ROOT, '.cache/models');
 const READ_BYTES = 16 << 20;
@@ -52,13 +39,12 @@ async function readModelFiles(folder: string): Promise<ModelFiles> {
 }
 
 async function buildModel(id: string): Promise<CatalogueModel> {
-  const sourceFolder = join(SOURCES, id);
-  const sourceText = await readFile(join(sourceFolder, 'source.json'), 'utf8');
-  const model = JSON.parse(sourceText) as CommittedModel;
+  const sourceFolder = join(COMMITTED_MODELS, id);
+  const { text, model } = await readCommittedModel(id);
   const folder = join(TARGET, id);
   const stampPath = join(STAMPS, `${id}.json`);
   // source.json holds the hash of the GGUF itself.
-  const inputHash = await hashInputs([sourceText, String(STATIC_HOST_BYTES)], ['scripts/build-models.ts']);
+  const inputHash = await hashInputs([text, String(STATIC_HOST_BYTES)], ['scripts/build-models.ts']);
   const existing = await readStamp<CatalogueModel>(stampPath, inputHash, folder);
   if (existing !== null) {
     console.log(`${relative(ROOT, folder)}: up to date`);
@@ -66,7 +52,7 @@ async function buildModel(id: string): Promise<CatalogueModel> {
   }
 
   const startMs = performance.now();
-  const source = await openJoinedFileSource(model.file.parts.map((part) => join(sourceFolder, part)));
+  const source = await openCommittedGguf(id);
   try {
     const sha256 = await sha256Of(source);
     if (source.byteLength !== model.file.byteLength || sha256 !== model.file.sha256) {
@@ -118,8 +104,10 @@ async function buildModel(id: string): Promise<CatalogueModel> {
   }
 }
 
-const list = JSON.parse(await readFile(join(SOURCES, 'models.json'), 'utf8')) as { models: CatalogueModel[] };
-const entries = await readdir(SOURCES, { withFileTypes: true });
+const list = JSON.parse(await readFile(join(COMMITTED_MODELS, 'models.json'), 'utf8')) as {
+  models: CatalogueModel[];
+};
+const entries = await readdir(COMMITTED_MODELS, { withFileTypes: true });
 const ids = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 await mkdir(TARGET, { recursive: true });
 // A build and a test run may both want the models at once.

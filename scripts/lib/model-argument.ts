@@ -46,7 +46,9 @@ export async function resolveModel(
 
 async function listSiteModels(): Promise<string[]> {
   const text = await readFile(join(SITE_MODELS, 'models.json'), 'utf8').catch(() => '{"models":[]}');
-  return (JSON.parse(text) as { models: { id: string }[] }).models.map((model) => model.id);
+  const { models } = JSON.parse(text) as { models: { id: string; source: { kind: string } }[] };
+  // The others are offered for import: they are not here.
+  return models.filter(({ source }) => source.kind === 'site').map(({ id }) => id);
 }
 
 /** Imports a GGUF once: the same file, unchanged, is taken from the cache the next time. */

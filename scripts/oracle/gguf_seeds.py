@@ -16,6 +16,11 @@ HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN = 32, 1, 1, 32, 64
 CONTROLS = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"]
 TOKENS = [*CONTROLS, "x", "y", "z", "xy", "Ġ", "Ġx"]
 
+TEMPLATE = """{{ bos_token }}{% for m in messages %}
+{% if m.role == 'user' %}{{ '[INST]' + m.content + '[/INST]' }}
+{%- elif m.role == 'system' %}{{ '[SYSTEM_PROMPT]' + m.content + '[/SYSTEM_PROMPT]' }}
+{%- else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"""
+
 
 def write_model() -> None:
     writer = GGUFWriter(folder / "reference-llama.gguf", "llama")
@@ -45,7 +50,7 @@ def write_model() -> None:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_add_bos_token(True)
-    writer.add_chat_template("{{ bos_token }}{{ '[SYSTEM_PROMPT]' + s + '[/SYSTEM_PROMPT]' }}{{ '[INST]' + u + '[/INST]' }}")
+    writer.add_chat_template(TEMPLATE)
 
     def matrix(name: str, rows: int, columns: int, kind: GGMLQuantizationType) -> None:
         weights = random.standard_normal((rows, columns), dtype=numpy.float32)

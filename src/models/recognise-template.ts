@@ -117,7 +117,8 @@ function runProbes(
   let usesDate = false;
   const strftimeNow = ([format]: readonly unknown[]) => {
     usesDate = true;
-    return String(format).replace(/%(.)/g, (_, letter: string) => TODAY[letter] ?? '');
+    if (typeof format !== 'string') throw new JinjaError('a date needs a format');
+    return format.replace(/%(.)/g, (_, letter: string) => TODAY[letter] ?? '');
   };
   const written = PROBES.map((messages) => {
     try {

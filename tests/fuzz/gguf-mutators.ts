@@ -44,7 +44,7 @@ const STRINGS: readonly Uint8Array[] = [
     '\0',
     '\u00011\u0002',
   ],
-  ...['\ufeff', '😀', 'Ġ', '</s>', '[INST]', "{{ '", '{% for', "'\\'\\'", 'x'.repeat(300)],
+  ...['\ufeff', '😀', 'Ġ', '</s>', '[INST]', "{{ '", '{% for', "'\\'\\'", 'x'.repeat(3000)],
 ].map((text) => new TextEncoder().encode(text));
 /** Not UTF-8: a lone byte, a surrogate, an overlong form, a cut sequence, a code point beyond the last. */
 const NOT_TEXT: readonly Uint8Array[] = [

@@ -208,7 +208,7 @@ writeSeed(
     ],
     ['tokenizer.ggml.bos_token_id', uint32(1)],
     ['tokenizer.ggml.eos_token_id', uint32(2)],
-    ['tokenizer.ggml.add_space_prefix', { type: 'bool', value: true }],
+    ['tokenizer.ggml.add_space_prefix', { type: 'bool', value: false }],
     ['tokenizer.chat_template', text(MISTRAL_V7.template)],
   ],
   modelTensors(SMALL, sentencePieceTokens.length, ['Q4_0']),

@@ -35,7 +35,8 @@ export function attributeOf(value: Value, name: string): Value {
   return undefined;
 }
 
-function strip(text: string, characters: Value, sides: 'both' | 'left' | 'right'): string {
+function strip(text: string, characters: Value, sides: 'both' | 'left' | 'right', budget: Budget): string {
+  budget.spendOn(characters);
   const set = typeof characters === 'string' ? new Set(characters) : null;
   const isOut = (character: string) => (set === null ? character.trim() === '' : set.has(character));
   let start = 0;
@@ -45,10 +46,11 @@ function strip(text: string, characters: Value, sides: 'both' | 'left' | 'right'
   return text.slice(start, end);
 }
 
-function replaceAll(text: string, from: Value, to: Value): string {
-  const pattern = requireText(from, 'replace');
-  if (pattern === '') throw new JinjaError('replace needs something to replace');
-  return text.replaceAll(pattern, () => requireText(to, 'replace'));
+function replaceAll(text: string, from: Value, to: Value, budget: Budget): string {
+  const pieces = splitText(text, requireText(from, 'replace'), budget);
+  const replacement = requireText(to, 'replace');
+  budget.spendOnText((pieces.length - 1) * replacement.length);
+  return pieces.join(replacement);
 }
 
 function lengthOf(value: Value): number {
@@ -71,8 +73,12 @@ function select(value: Value, { positional }: Given, wanted: boolean, budget: Bu
   });
 }
 
-function compare(left: Value, right: Value): number {
-  if (typeof left === 'string' && typeof right === 'string') return left < right ? -1 : left > right ? 1 : 0;
+function compare(left: Value, right: Value, budget: Budget): number {
+  budget.spend(1);
+  if (typeof left === 'string' && typeof right === 'string') {
+    budget.spendOnText(Math.min(left.length, right.length));
+    return left < right ? -1 : left > right ? 1 : 0;
+  }
   if (typeof left === 'number' && typeof right === 'number') return left - right;
   throw new JinjaError('only texts or only numbers have an order');
 }
@@ -92,7 +98,7 @@ const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ['list', (value) => [...toItems(value)]],
   ['string', toText],
   ['safe', toText],
-  ['trim', (value, given) => strip(toText(value), argument(given, 0, 'chars'), 'both')],
+  ['trim', (value, given, budget) => strip(toText(value), argument(given, 0, 'chars'), 'both', budget)],
   ['lower', (value) => toText(value).toLowerCase()],
   ['upper', (value) => toText(value).toUpperCase()],
   ['first', (value) => toItems(value)[0]],
@@ -107,14 +113,18 @@ const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ],
   [
     'join',
-    (value, given) => {
-      const separator = argument(given, 0, 'd');
-      return toItems(value)
-        .map(toText)
-        .join(separator === undefined ? '' : toText(separator));
+    (value, given, budget) => {
+      const between = argument(given, 0, 'd');
+      const separator = between === undefined ? '' : toText(between);
+      const texts = toItems(value).map(toText);
+      budget.spendOnText(texts.reduce((sum, text) => sum + text.length + separator.length, 0));
+      return texts.join(separator);
     },
   ],
-  ['replace', (value, { positional }) => replaceAll(toText(value), positional[0], positional[1])],
+  [
+    'replace',
+    (value, { positional }, budget) => replaceAll(toText(value), positional[0], positional[1], budget),
+  ],
   ['tojson', (value, _, budget) => toJson(value, budget)],
   [
     'items',
@@ -134,10 +144,10 @@ const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ],
   [
     'sort',
-    (value, { named }) => {
+    (value, { named }, budget) => {
       const attribute = named.get('attribute');
       const keyOf = (item: Value) => (typeof attribute === 'string' ? attributeOf(item, attribute) : item);
-      return [...toItems(value)].sort((a, b) => compare(keyOf(a), keyOf(b)));
+      return [...toItems(value)].sort((a, b) => compare(keyOf(a), keyOf(b), budget));
     },
   ],
 ]);
@@ -187,31 +197,44 @@ export function runTest(name: string, value: Value, given: readonly Value[], bud
 /** `value in list`. */
 export function contains(list: Value, value: Value, budget: Budget): boolean {
   budget.spendOn(list);
-  if (typeof list === 'string') return typeof value === 'string' && list.includes(value);
+  if (typeof list === 'string') {
+    if (typeof value !== 'string') return false;
+    budget.spendOnSearch(list, value);
+    return list.includes(value);
+  }
   if (isList(list)) return list.some((item) => areEqual(item, value, budget));
   if (isDict(list)) return typeof value === 'string' && list.has(value);
   throw new JinjaError('"in" needs a text, a list or a dictionary');
 }
 
-function splitText(text: string, separator: Value): Value {
-  if (separator === undefined || separator === null) return text.split(/\s+/).filter((word) => word !== '');
-  const mark = requireText(separator, 'split');
-  if (mark === '') throw new JinjaError('split needs a separator');
-  return text.split(mark);
+function splitText(text: string, separator: string, budget: Budget): string[] {
+  if (separator === '') throw new JinjaError('what texts are cut at must not be empty');
+  budget.spendOnSearch(text, separator);
+  return text.split(separator);
 }
 
-type Method<T> = (self: T, given: readonly Value[]) => Value;
+function splitWords(text: string): Value {
+  return text.split(/\s+/).filter((word) => word !== '');
+}
+
+type Method<T> = (self: T, given: readonly Value[], budget: Budget) => Value;
 
 const TEXT_METHODS: ReadonlyMap<string, Method<string>> = new Map<string, Method<string>>([
-  ['strip', (text, [characters]) => strip(text, characters, 'both')],
-  ['lstrip', (text, [characters]) => strip(text, characters, 'left')],
-  ['rstrip', (text, [characters]) => strip(text, characters, 'right')],
+  ['strip', (text, [characters], budget) => strip(text, characters, 'both', budget)],
+  ['lstrip', (text, [characters], budget) => strip(text, characters, 'left', budget)],
+  ['rstrip', (text, [characters], budget) => strip(text, characters, 'right', budget)],
   ['lower', (text) => text.toLowerCase()],
   ['upper', (text) => text.toUpperCase()],
   ['startswith', (text, [start]) => text.startsWith(requireText(start, 'startswith'))],
   ['endswith', (text, [end]) => text.endsWith(requireText(end, 'endswith'))],
-  ['replace', (text, [from, to]) => replaceAll(text, from, to)],
-  ['split', (text, [separator]) => splitText(text, separator)],
+  ['replace', (text, [from, to], budget) => replaceAll(text, from, to, budget)],
+  [
+    'split',
+    (text, [separator], budget) =>
+      separator === undefined || separator === null
+        ? splitWords(text)
+        : splitText(text, requireText(separator, 'split'), budget),
+  ],
 ]);
 
 const DICT_METHODS: ReadonlyMap<string, Method<ReadonlyMap<string, Value>>> = new Map<
@@ -231,7 +254,7 @@ export function methodOf(value: Value, name: string, budget: Budget): Callable |
       ? null
       : (positional) => {
           budget.spendOn(self);
-          const result = method(self, positional);
+          const result = method(self, positional, budget);
           budget.spendOn(result);
           return result;
         };

@@ -26,6 +26,9 @@ export class Namespace {
 }
 
 /** Counts the work that a template does, by characters and items as well as by steps, and ends it at a limit. */
+/** Characters that count as one step. */
+const STEP_CHARACTERS = 4;
+
 export class Budget {
   #left: number;
 
@@ -35,12 +38,23 @@ export class Budget {
 
   spend(amount: number): void {
     this.#left -= amount;
-    if (this.#left < 0) throw new JinjaError('it does not come to an end');
+    // Also where `amount` was no number.
+    if (!(this.#left >= 0)) throw new JinjaError('it does not come to an end');
+  }
+
+  /** For work on so many characters. */
+  spendOnText(length: number): void {
+    this.spend(1 + length / STEP_CHARACTERS);
+  }
+
+  /** For looking for one text in another: at worst, each place is compared as a whole. */
+  spendOnSearch(text: string, pattern: string): void {
+    this.spend(1 + (text.length * pattern.length) / 4096);
   }
 
   /** For work on a text or a list. */
   spendOn(value: Value): void {
-    if (typeof value === 'string') this.spend(1 + value.length / 16);
+    if (typeof value === 'string') this.spendOnText(value.length);
     else if (isList(value)) this.spend(1 + value.length);
     else if (isDict(value)) this.spend(1 + value.size);
   }
@@ -93,6 +107,11 @@ export function toJson(value: Value, budget: Budget): string {
 
 export function areEqual(left: Value, right: Value, budget: Budget): boolean {
   budget.spend(1);
+  if (typeof left === 'string' && typeof right === 'string') {
+    if (left.length !== right.length) return false;
+    budget.spendOn(left);
+    return left === right;
+  }
   if (isList(left) && isList(right)) {
     return left.length === right.length && left.every((item, i) => areEqual(item, right[i], budget));
   }

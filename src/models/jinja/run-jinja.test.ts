@@ -22,6 +22,10 @@ test.each(goldens.cases)('as jinja2: $template', ({ template, rendered, error })
   expect(() => render(template, goldens.variables)).toThrow(expected);
 });
 
+/** Sets `ns.x` to a text of 8 * 2^times characters. */
+const longText = (times: number) =>
+  `{% set ns = namespace(x='aaaaaaaa', l=[]) %}{% for i in range(${times}) %}{% set ns.x = ns.x + ns.x %}{% endfor %}`;
+
 describe('hostile templates', () => {
   test.each([
     [
@@ -41,6 +45,31 @@ describe('hostile templates', () => {
       'a text that grows by replacement',
       "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x.replace('a', 'aaaa') %}{% endfor %}",
     ],
+    [
+      'a range of what is no number',
+      `{% for a in range(0 // 0) %}{% endfor %}${'{% for a in range(3000) %}'.repeat(3)}${'{% endfor %}'.repeat(3)}`,
+    ],
+    ['a range as long as no list', '{{ range(0 // 0) | length }}{{ range(9999999999) | length }}'],
+    ['a text replaced by a long one', `${longText(14)}{% set y = ns.x.replace('a', ns.x) %}`],
+    ['a long text between many items', `${longText(14)}{{ range(50000) | join(ns.x) }}`],
+    [
+      'long texts put in order',
+      `${longText(15)}{% set ns.l = [ns.x + 'b', ns.x + 'a'] %}{% for i in range(14) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l | sort }}`,
+    ],
+    [
+      'long texts compared',
+      `${longText(15)}{% set a = ns.x + 'b' %}{% set b = ns.x + 'a' %}{% for i in range(200000) %}{{ a == b }}{% endfor %}`,
+    ],
+    [
+      'many characters to strip',
+      `${longText(15)}{% for i in range(99999) %}{{ 'b'.strip(ns.x) }}{% endfor %}`,
+    ],
+    [
+      'a long text looked for in a longer one',
+      `${longText(15)}{% for i in range(50) %}{{ ('b' + ns.x) in (ns.x + ns.x) }}{% endfor %}`,
+    ],
+    ['macros within long chains', `{% macro m() %}{{ m()${' ~ 1'.repeat(900)} }}{% endmacro %}{{ m() }}`],
+    ['a long text written many times', `{% for i in range(90000) %}${'x'.repeat(100_000)}{% endfor %}`],
     ['a macro that calls itself', '{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}'],
     ['deep brackets', `{{ ${'('.repeat(900)}1${')'.repeat(900)} }}`],
     ['deep lists', `{{ ${'['.repeat(900)}${']'.repeat(900)} }}`],

@@ -21,6 +21,8 @@ import {
 /** Far more than any template in use needs for a short conversation; reached in well under a second. */
 const MAX_WORK = 1_000_000;
 const MAX_CALL_DEPTH = 50;
+/** Of expressions and statements within each other, calls included: the stack is short in a worker. */
+const MAX_DEPTH = 1000;
 
 /** Names by frame: of the template, of a loop's turn, of a macro's call. Statements write to the innermost. */
 class Scope {
@@ -45,6 +47,8 @@ class Run {
   readonly budget = new Budget(MAX_WORK);
   readonly globals: Scope;
   #callDepth = 0;
+  /** Of what is being evaluated and run. A failure ends the whole, so that nobody has to count back then. */
+  #depth = 0;
 
   constructor(globals: Iterable<[string, Value]>) {
     this.globals = new Scope(null, [
@@ -76,11 +80,17 @@ class Run {
     return pieces.join('');
   }
 
+  #enter(): void {
+    if (++this.#depth > MAX_DEPTH) throw new JinjaError('it is nested too deeply');
+  }
+
   #run(statements: readonly Statement[], scope: Scope, output: string[]): void {
+    this.#enter();
     for (const statement of statements) {
       this.budget.spend(1);
       switch (statement.type) {
         case 'text':
+          this.budget.spendOn(statement.text);
           output.push(statement.text);
           break;
         case 'output': {
@@ -110,6 +120,7 @@ class Run {
           statement satisfies never;
       }
     }
+    this.#depth--;
   }
 
   #set({ name, attribute, value }: Statement & { type: 'set' }, scope: Scope): void {
@@ -132,8 +143,9 @@ class Run {
         throw new JinjaError('a "for" has more names than values, or fewer');
       return targets.map((target, i) => [target, parts[i]]);
     };
-    const all = toItems(this.#evaluate(statement.list, scope));
-    this.budget.spend(all.length);
+    const list = this.#evaluate(statement.list, scope);
+    this.budget.spendOn(list);
+    const all = toItems(list);
     const items =
       condition === null
         ? all
@@ -170,6 +182,13 @@ class Run {
 
   #evaluate(expression: Expression, scope: Scope): Value {
     this.budget.spend(1);
+    this.#enter();
+    const value = this.#compute(expression, scope);
+    this.#depth--;
+    return value;
+  }
+
+  #compute(expression: Expression, scope: Scope): Value {
     switch (expression.type) {
       case 'literal':
         return expression.value;
@@ -285,7 +304,7 @@ class Run {
   }
 
   #concatenate(a: string, b: string): string {
-    this.budget.spend(1 + (a.length + b.length) / 16);
+    this.budget.spendOnText(a.length + b.length);
     return a + b;
   }
 }

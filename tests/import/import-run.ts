@@ -18,8 +18,8 @@ export interface ImportRun {
   /** Most memory that the process ever had resident, before and after the weights were read. */
   headerPeakBytes: number;
   peakBytes: number;
-  /** Seconds that hashing and writing took; both go on while the next shard is filled. */
-  hashAndWriteSeconds: number;
+  /** Seconds of `seconds` that went into writing to the disk. */
+  writeSeconds: number;
 }
 
 /** VmHWM of this process. Linux only. */
@@ -62,7 +62,7 @@ const run: ImportRun = {
   shards: plan.shards.length,
   headerPeakBytes,
   peakBytes: peakBytes(),
-  hashAndWriteSeconds: writeSeconds,
+  writeSeconds,
 };
 await weights.close();
 await rm(folder, { recursive: true });

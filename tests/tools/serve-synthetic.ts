@@ -1,5 +1,5 @@
-/** `tsx tests/tools/serve-synthetic.ts BUILD`: serves the file of Mistral Small's size; prints its address. */
-import { createSyntheticGguf, type SyntheticBuild, startSyntheticServer } from './synthetic-gguf.ts';
+/** `tsx tests/tools/serve-synthetic.ts`: serves the file of Mistral Small's size until it is ended; prints its address. */
+import { createSyntheticGguf, startSyntheticServer } from './synthetic-gguf.ts';
 
-const server = await startSyntheticServer(createSyntheticGguf(process.argv[2] as SyntheticBuild));
+const server = await startSyntheticServer(createSyntheticGguf());
 process.stdout.write(`${server.url}\n`);

@@ -1,5 +1,5 @@
 /**
- * A GGUF of Mistral Small 3.2's size and shape, 14.3 GB in Q4_K_M, that is never anywhere as a whole: its header is
+ * A GGUF of Mistral Small 3.2's size and shape in Q4_K_M, 14.3 GB, that is never anywhere as a whole: its header is
  * real, its tensors' bytes are computed from where in the file they lie. What they mean as weights does not matter.
  */
 import { createHash } from 'node:crypto';
@@ -9,7 +9,6 @@ import { parseRange } from '../../scripts/lib/static-server.mjs';
 import { type ByteSource, checkRange } from '../../src/formats/byte-source.ts';
 import { type GgmlType, ggmlByteLength } from '../../src/formats/gguf/ggml-types.ts';
 import type { GgufValue } from '../../src/formats/gguf/gguf.ts';
-import { BLOCK_FORMATS } from '../../src/formats/quant/formats.ts';
 import { type TensorToList, writeGgufHeader } from './gguf-writer.ts';
 import { MISTRAL_V11_JINJA } from './tiny-mistral.ts';
 import { byteCharacters, controlSurfaces } from './tiny-mistral-vocabulary.ts';
@@ -28,24 +27,9 @@ function usesMoreBits(layer: number): boolean {
   return layer < eighth || layer >= LAYER_COUNT - eighth || (layer - eighth) % 3 === 2;
 }
 
-/** Types of most matrices, and of the head and those that get more bits; `general.file_type`. */
-const BUILDS = {
-  Q4_K_M: { usual: 'Q4_K', better: 'Q6_K', fileType: 15 },
-  /** Not as llama.cpp mixes a Q4_1: for the same places in other types. */
-  Q4_1: { usual: 'Q4_1', better: 'Q8_0', fileType: 3 },
-} as const satisfies Record<string, { usual: GgmlType; better: GgmlType; fileType: number }>;
-
-export type SyntheticBuild = keyof typeof BUILDS;
-
-/** Those that can be imported. */
-export const IMPORTABLE_BUILDS = (Object.keys(BUILDS) as SyntheticBuild[]).filter(
-  (build) => BLOCK_FORMATS.has(BUILDS[build].usual) && BLOCK_FORMATS.has(BUILDS[build].better),
-);
-
 /** In the order in which llama.cpp's quantiser writes: by layer, then by name; what is of no layer comes first. */
-function listTensors(build: SyntheticBuild): TensorToList[] {
-  const { usual, better } = BUILDS[build];
-  const matrix = (name: string, columns: number, rows: number, type: GgmlType = usual): TensorToList => ({
+function listTensors(): TensorToList[] {
+  const matrix = (name: string, columns: number, rows: number, type: GgmlType = 'Q4_K'): TensorToList => ({
     name: `${name}.weight`,
     type,
     dimensions: [columns, rows],
@@ -57,7 +41,7 @@ function listTensors(build: SyntheticBuild): TensorToList[] {
   });
   const layers = Array.from({ length: LAYER_COUNT }, (_, layer) => {
     const name = (tensor: string) => `blk.${layer}.${tensor}`;
-    const important = usesMoreBits(layer) ? better : usual;
+    const important = usesMoreBits(layer) ? 'Q6_K' : 'Q4_K';
     return [
       matrix(name('attn_k'), HIDDEN_SIZE, KV_WIDTH),
       norm(name('attn_norm')),
@@ -71,7 +55,7 @@ function listTensors(build: SyntheticBuild): TensorToList[] {
     ];
   });
   return [
-    matrix('output', HIDDEN_SIZE, VOCABULARY_SIZE, better),
+    matrix('output', HIDDEN_SIZE, VOCABULARY_SIZE, 'Q6_K'),
     norm('output_norm'),
     matrix('token_embd', HIDDEN_SIZE, VOCABULARY_SIZE),
     ...layers.flat(),
@@ -129,7 +113,7 @@ const float32 = (value: number): GgufValue => ({ type: 'float32', value });
 const texts = (value: string[]): GgufValue => ({ type: 'array', elementType: 'string', value });
 
 /** The keys of a public build, values of our own where they are prose. */
-function listMetadata(build: SyntheticBuild): [key: string, value: GgufValue][] {
+function listMetadata(): [key: string, value: GgufValue][] {
   const { tokens, types, merges } = createVocabulary();
   return [
     ['general.architecture', text('llama')],
@@ -167,7 +151,7 @@ function listMetadata(build: SyntheticBuild): [key: string, value: GgufValue][] 
     ['tokenizer.ggml.add_space_prefix', { type: 'bool', value: false }],
     ['tokenizer.chat_template', text(MISTRAL_V11_JINJA)],
     ['general.quantization_version', uint32(2)],
-    ['general.file_type', uint32(BUILDS[build].fileType)],
+    ['general.file_type', uint32(15)],
     ['quantize.imatrix.file', text('none.imatrix')],
     ['quantize.imatrix.dataset', text('none')],
     ['quantize.imatrix.entries_count', int32(280)],
@@ -198,9 +182,9 @@ function createPattern(): Uint8Array {
   return new Uint8Array(words.buffer, 0, PATTERN_BYTES);
 }
 
-export function createSyntheticGguf(build: SyntheticBuild): SyntheticGguf {
-  const tensors = listTensors(build);
-  const header = writeGgufHeader({ metadata: listMetadata(build), tensors, alignmentBytes: ALIGNMENT });
+export function createSyntheticGguf(): SyntheticGguf {
+  const tensors = listTensors();
+  const header = writeGgufHeader({ metadata: listMetadata(), tensors, alignmentBytes: ALIGNMENT });
   const pattern = createPattern();
   let byteLength = header.byteLength;
   for (const { type, dimensions } of tensors) {
@@ -239,7 +223,7 @@ export function createSyntheticGguf(build: SyntheticBuild): SyntheticGguf {
   };
 }
 
-export const SYNTHETIC_FILE = 'synthetic-small.gguf';
+export const SYNTHETIC_FILE = 'synthetic-small-Q4_K_M.gguf';
 
 export interface SyntheticServer {
   /** Of the file. */

@@ -201,6 +201,11 @@ describe('refused and shown', () => {
       `{% if messages[0].role != 'system' %}{{ '<|im_start|>system\\nIt is ' + strftime_now('%Y') + '<|im_end|>\\n' }}{% endif %}${plainChatMl}`,
       chatMlTokens,
     ],
+    [
+      'ChatML that refuses system messages',
+      `{% if messages[0].role == 'system' %}{{ raise_exception('No') }}{% endif %}${plainChatMl}`,
+      chatMlTokens,
+    ],
     ['ChatML without the tokens', smollm2Jinja, v7Tokens],
     [
       'ChatML over SentencePiece',

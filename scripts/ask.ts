@@ -1,10 +1,10 @@
 /** `npm run ask -- "question"`: one answer from the built site in a headless browser. `--help` lists the options. */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { fromWireError, type WireError } from '../src/base/errors.ts';
+import type { WireError } from '../src/base/errors.ts';
 import type { ChatChunk, ChatRequest, LoadedModel, Progress } from '../src/engine/api.ts';
 import { createProgressLine, runCommand, UsageError } from './lib/command-line.ts';
-import { openHeadlessSite } from './lib/headless.ts';
+import { type CommandPage, type PageSource, runInSite } from './lib/headless.ts';
 import { resolveModel } from './lib/model-argument.ts';
 
 const HELP = `Usage: npm run ask -- [options] "question"
@@ -85,45 +85,33 @@ async function main(signal: AbortSignal): Promise<void> {
 
   const line = createProgressLine();
   const model = await resolveModel(values.model, { signal, onProgress: line.show });
-  const site = await openHeadlessSite(model);
-  if (signal.aborted) {
-    await site.close();
-    signal.throwIfAborted();
-  }
-  const closeOnInterrupt = () => void site.close();
-  signal.addEventListener('abort', closeOnInterrupt, { once: true });
   try {
-    await site.page.exposeFunction('tramontaneEmit', (event: PageEvent) => {
-      if ('progress' in event) return line.show(event.progress);
-      line.end();
-      if (values.format === 'text') process.stdout.write(event.text);
-    });
-    const outcome = await site.page.evaluate(askInPage, {
-      source: { id: model.id, url: site.modelUrl },
-      contextLength: contextLength ?? null,
-      request,
-    });
-    if ('error' in outcome) throw fromWireError(outcome.error);
-    report(outcome, values.format);
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
+    const answer = await runInSite(
+      model,
+      askInPage,
+      { contextLength: contextLength ?? null, request },
+      {
+        signal,
+        onEvent(event: PageEvent) {
+          if ('progress' in event) return line.show(event.progress);
+          line.end();
+          if (values.format === 'text') process.stdout.write(event.text);
+        },
+      },
+    );
+    line.end();
+    report(answer, values.format);
   } finally {
     line.end();
-    await site.close();
   }
 }
 
-/** Runs in the page; everything it uses comes through its argument or the page's own globals. */
 async function askInPage(input: {
-  source: { id: string; url: string };
+  source: PageSource;
   contextLength: number | null;
   request: ChatRequest;
 }): Promise<Answer | { error: WireError }> {
-  const page = globalThis as unknown as {
-    tramontane: typeof import('../src/app/ask-page.ts').commandApi;
-    tramontaneEmit(event: PageEvent): Promise<void>;
-  };
+  const page = globalThis as unknown as CommandPage<PageEvent>;
   const { engine, toWireError } = page.tramontane;
   try {
     const model = await engine.loadModel(input.source, {

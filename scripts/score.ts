@@ -1,10 +1,10 @@
 /** `npm run score`: forced decoding, as one JSON object. `--help` lists the options. */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { fromWireError, type WireError } from '../src/base/errors.ts';
+import type { WireError } from '../src/base/errors.ts';
 import type { Progress, ScoreRequest, ScoreResult } from '../src/engine/api.ts';
 import { createProgressLine, runCommand, UsageError } from './lib/command-line.ts';
-import { openHeadlessSite } from './lib/headless.ts';
+import { type CommandPage, type PageSource, runInSite } from './lib/headless.ts';
 import { type ResolvedModel, resolveModel } from './lib/model-argument.ts';
 
 const HELP = `Usage: npm run score -- (--text FILE | --tokens 1,2,3) [options]
@@ -80,43 +80,20 @@ async function readInput(
   return { tokens: ids.map(Number) };
 }
 
-async function scoreInBrowser(
+function scoreInBrowser(
   model: ResolvedModel,
   request: ScoreRequest,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<ScoreResult> {
-  const site = await openHeadlessSite(model);
-  if (signal.aborted) {
-    await site.close();
-    signal.throwIfAborted();
-  }
-  signal.addEventListener('abort', () => void site.close(), { once: true });
-  try {
-    await site.page.exposeFunction('tramontaneEmit', onProgress);
-    const outcome = await site.page.evaluate(scoreInPage, {
-      source: { id: model.id, url: site.modelUrl },
-      request,
-    });
-    if ('error' in outcome) throw fromWireError(outcome.error);
-    return outcome;
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    await site.close();
-  }
+  return runInSite(model, scoreInPage, { request }, { signal, onEvent: onProgress });
 }
 
-/** Runs in the page; everything it uses comes through its argument or the page's own globals. */
 async function scoreInPage(input: {
-  source: { id: string; url: string };
+  source: PageSource;
   request: ScoreRequest;
 }): Promise<ScoreResult | { error: WireError }> {
-  const page = globalThis as unknown as {
-    tramontane: typeof import('../src/app/ask-page.ts').commandApi;
-    tramontaneEmit(progress: Progress): Promise<void>;
-  };
+  const page = globalThis as unknown as CommandPage<Progress>;
   const { engine, toWireError } = page.tramontane;
   try {
     await engine.loadModel(input.source, { onProgress: (progress) => void page.tramontaneEmit(progress) });

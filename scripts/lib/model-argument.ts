@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { Progress } from '../../src/engine/api.ts';
+import { planSource } from '../../src/engine/import/plan-source.ts';
 import { CONFIG_FILE } from '../../src/models/model-files.ts';
 import { UsageError } from './command-line.ts';
-import { openFileSource } from './file-source.ts';
-import { importToFolder } from './import-folder.ts';
+import { storeInFolder } from './import-folder.ts';
+import { openCommandSource } from './open-source.ts';
 import { ensureSite } from './site.ts';
 import { hashInputs, ROOT, readStamp, writeStamp } from './up-to-date.ts';
 
@@ -41,7 +42,7 @@ export async function resolveModel(
     }
     return { id: basename(path), folder: path };
   }
-  return importFile(path, found.size, found.mtimeMs, options);
+  return importFile(path, options);
 }
 
 async function listSiteModels(): Promise<string[]> {
@@ -51,26 +52,24 @@ async function listSiteModels(): Promise<string[]> {
   return models.filter(({ source }) => source.kind === 'site').map(({ id }) => id);
 }
 
-/** Imports a GGUF once: the same file, unchanged, is taken from the cache the next time. */
+/** Imports a GGUF once: the same files, unchanged, are taken from the cache the next time. */
 async function importFile(
   path: string,
-  byteLength: number,
-  modifiedMs: number,
-  options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
+  { signal, onProgress }: { signal: AbortSignal; onProgress: (progress: Progress) => void },
 ): Promise<ResolvedModel> {
-  const key = createHash('sha256').update(path).digest('hex').slice(0, 16);
-  const folder = join(ROOT, '.cache/imports', key, 'model');
-  const stamp = join(ROOT, '.cache/imports', key, 'stamp.json');
-  const inputHash = await hashInputs([path, String(byteLength), String(modifiedMs)]);
-  const id = basename(path, '.gguf').toLowerCase();
-  if ((await readStamp<null>(stamp, inputHash, folder)) === null) {
-    const source = await openFileSource(path);
-    try {
-      const manifest = await importToFolder(source, folder, options);
+  const source = await openCommandSource(path, signal);
+  try {
+    const planned = await planSource(source.opened);
+    const key = createHash('sha256').update(path).digest('hex').slice(0, 16);
+    const folder = join(ROOT, '.cache/imports', key, 'model');
+    const stamp = join(ROOT, '.cache/imports', key, 'stamp.json');
+    const inputHash = await hashInputs([planned.identity]);
+    if ((await readStamp<string>(stamp, inputHash, folder)) === null) {
+      const manifest = await storeInFolder(planned, folder, { signal, onProgress });
       await writeStamp(stamp, inputHash, folder, manifest.files, 'done');
-    } finally {
-      await source.close();
     }
+    return { id: planned.id, folder };
+  } finally {
+    await source.close();
   }
-  return { id, folder };
 }

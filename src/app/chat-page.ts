@@ -7,4 +7,8 @@ import { supplyEngine } from './supply-engine.ts';
 definePart('tramontane-page', TramontanePage);
 
 const chat = document.querySelector('tramontane-chat');
-if (chat) void supplyEngine(chat);
+if (chat) {
+  // The import and storage pages lead here with the model that the person chose.
+  chat.model = new URL(location.href).searchParams.get('model');
+  void supplyEngine(chat);
+}

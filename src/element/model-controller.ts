@@ -75,20 +75,23 @@ export class ModelController implements ReactiveController {
   }
 
   /** Null while the device is being looked at. */
-  fitOf(card: ModelCard): Fit | null {
+  fitOf(card: ModelCard, contextLength: number | null = card.contextLength): Fit | null {
     if (this.adapter === undefined) return null;
     return assessFit(card, {
       adapter: this.adapter,
       storage: this.storage,
       bytesToStore: this.storedIds.has(card.id) ? 0 : card.byteLength,
-      contextLength: card.contextLength,
+      contextLength,
       deviceMemoryGib: deviceMemoryGib(),
       probe: null,
     });
   }
 
-  /** Resolves when the model is ready, when loading failed (`state` tells), or when it was cancelled. */
-  async load(card: ModelCard): Promise<void> {
+  /**
+   * Resolves when the model is ready, when loading failed (`state` tells), or when it was cancelled.
+   * @param contextLength Default: the model's own.
+   */
+  async load(card: ModelCard, contextLength?: number): Promise<void> {
     const engine = this.#engine;
     if (!engine) return;
     this.cancel();
@@ -99,6 +102,7 @@ export class ModelController implements ReactiveController {
     try {
       const loaded = await engine.loadModel(card, {
         signal: loading.signal,
+        ...(contextLength === undefined ? {} : { contextLength }),
         onProgress: (progress) => {
           if (this.#loading !== loading) return;
           this.#latestProgress = progress;

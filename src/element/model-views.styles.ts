@@ -46,6 +46,50 @@ export const modelViews = css`
     }
   }
 
+  .other-models {
+    display: grid;
+    margin: 0;
+    padding: 0 var(--_space-5);
+    border: 1px solid var(--_border);
+    border-radius: var(--_radius-large);
+    background: var(--_surface-raised);
+    list-style: none;
+    text-align: start;
+  }
+
+  .other-models li {
+    display: grid;
+    grid-template-columns: minmax(0, 1fr) auto;
+    gap: var(--_space-3);
+    align-items: center;
+    padding: var(--_space-3) 0;
+  }
+
+  .other-models li + li {
+    border-top: 1px solid var(--_border);
+  }
+
+  .other-models .button {
+    min-height: 2.75rem;
+    min-width: 5.5rem;
+    text-decoration: none;
+  }
+
+  .other-name {
+    display: grid;
+    font-size: var(--_text-medium);
+    line-height: 1.45;
+  }
+
+  .other-name strong {
+    font-weight: 600;
+  }
+
+  .other-name span {
+    color: var(--_text-quiet);
+    font-size: var(--_text-small);
+  }
+
   .no-webgpu h2 {
     margin: 0;
     font-size: 1.125rem;

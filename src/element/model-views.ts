@@ -1,7 +1,9 @@
 /** How a model's state looks; the chat and the JSON playground share it. */
 import { html, nothing, type TemplateResult } from 'lit';
 import { isTramontaneError } from '../base/errors.ts';
+import { formatBytes } from '../base/number-text.ts';
 import type { ModelCard } from '../engine/api.ts';
+import { isDoubtful } from '../models/fit.ts';
 import { icons } from '../ui/icons.ts';
 import { describeProgress } from '../ui/progress/describe-progress.ts';
 import { adviseOnWebGpu } from '../ui/webgpu-advice.ts';
@@ -45,10 +47,18 @@ export function renderLoading(
   </div>`;
 }
 
-/** Every model as a card, or what a device without WebGPU can do. */
+/** A model that is not here yet, and the page that brings it. */
+export interface ModelOffer {
+  name: string;
+  /** About. */
+  byteLength: number;
+  href: string;
+}
+
+/** The chosen model as a card, the others in a list below it; or what a device without WebGPU can do. */
 export function renderModelChoice(
   model: ModelController,
-  cards: readonly ModelCard[],
+  choice: { cards: readonly ModelCard[]; chosen: ModelCard | null; offers: readonly ModelOffer[] },
   actions: ModelActions,
 ): TemplateResult {
   const { state } = model;
@@ -57,6 +67,7 @@ export function renderModelChoice(
     return html`<div class="panel">${renderLoading(model, actions)}</div>`;
   }
   const failed = state.status === 'failed' ? state : null;
+  const chosen = failed?.card === null ? null : choice.chosen;
   return html`
     ${
       failed
@@ -70,16 +81,64 @@ export function renderModelChoice(
           )
         : nothing
     }
-    ${(failed?.card === null ? [] : cards).map(
-      (card) => html`<tramontane-model-card
-        exportparts="card: model-card, load-button"
-        .model=${card}
-        .fit=${model.fitOf(card)}
-        ?stored=${model.storedIds.has(card.id)}
-        @load=${() => actions.load(card)}
-      ></tramontane-model-card>`,
-    )}
+    ${
+      chosen === null
+        ? nothing
+        : html`<tramontane-model-card
+            exportparts="card: model-card, load-button"
+            .model=${chosen}
+            .fit=${model.fitOf(chosen)}
+            ?stored=${model.storedIds.has(chosen.id)}
+            @load=${() => actions.load(chosen)}
+          ></tramontane-model-card>`
+    }
+    ${renderModelList(model, { ...choice, chosen }, actions)}
   `;
+}
+
+/** Every model but the chosen one, a line each, and those that can be imported. */
+function renderModelList(
+  model: ModelController,
+  {
+    cards,
+    chosen,
+    offers,
+  }: { cards: readonly ModelCard[]; chosen: ModelCard | null; offers: readonly ModelOffer[] },
+  actions: ModelActions,
+): TemplateResult | typeof nothing {
+  const others = cards.filter((card) => card.id !== chosen?.id);
+  if (others.length + offers.length === 0) return nothing;
+  return html`<ul class="other-models" aria-label="Other models">
+    ${others.map((card) => {
+      const fit = model.fitOf(card);
+      const isStored = model.storedIds.has(card.id);
+      const place = isStored ? 'on this device' : 'from this site';
+      return html`<li>
+        <span class="other-name">
+          <strong>${card.name}</strong>
+          <span>${formatBytes(card.byteLength)}, ${fit && isDoubtful(fit) ? fit.findings[0]?.text : place}</span>
+        </span>
+        <button
+          class="button"
+          type="button"
+          aria-label="Load ${card.name}"
+          ?disabled=${(fit?.verdict ?? 'impossible') === 'impossible'}
+          @click=${() => actions.load(card)}
+        >
+          Load
+        </button>
+      </li>`;
+    })}
+    ${offers.map(
+      (offer) => html`<li>
+        <span class="other-name">
+          <strong>${offer.name}</strong>
+          <span>about ${formatBytes(offer.byteLength)}, to be imported</span>
+        </span>
+        <a class="button" href=${offer.href} aria-label="Import ${offer.name}">Import</a>
+      </li>`,
+    )}
+  </ul>`;
 }
 
 /** One line for a conversation that waits for its model. */

@@ -152,6 +152,35 @@ describe('a model', () => {
     await expect.poll(() => again.isReady).toBe(true);
   });
 
+  test('the others are a line each, and what is not here is a link to the page that brings it', async () => {
+    const { chat } = await mount({}, (element) => {
+      element.models = [card, { ...card, id: 'other', name: 'Other model' }];
+      element.offers = [{ name: 'Large model', byteLength: 14e9, href: './import.html?model=large' }];
+    });
+    await expect.element(page.getByRole('button', { name: 'Download and load' })).toBeVisible();
+    await expect
+      .element(page.getByRole('link', { name: 'Import Large model' }))
+      .toHaveAttribute('href', './import.html?model=large');
+    await page.getByRole('button', { name: 'Load Other model' }).click();
+    await expect.poll(() => chat.isReady).toBe(true);
+    expect(chat.engine?.getLoadedModel()?.id).toBe('other');
+  });
+
+  test('is loaded with the context that the person chose, and again when they choose another', async () => {
+    const { chat } = await mountLoaded({}, (element) => {
+      element.models = [{ ...card, contextLength: 4096 }];
+    });
+    await page.getByRole('button', { name: 'Settings' }).click();
+    const slider = page.getByRole('slider', { name: 'Context' });
+    await expect.element(slider).toHaveAttribute('aria-valuetext', expect.stringMatching(/^4,096 tokens/));
+    (slider.element() as HTMLElement).focus();
+    await userEvent.keyboard('{ArrowLeft}');
+    expect(chat.settings).toEqual({ contextLength: 3072 });
+    await page.getByRole('button', { name: 'Load again with 3,072 tokens' }).click();
+    await expect.poll(() => chat.engine?.getLoadedModel()?.contextLength).toBe(3072);
+    await expect.element(page.getByRole('button', { name: /^Load again/ })).not.toBeInTheDocument();
+  });
+
   test('that is not in the list is a typed error', async () => {
     const { chat } = await mount();
     await expect(chat.loadModel('none')).rejects.toMatchObject({ code: 'model-unknown' });

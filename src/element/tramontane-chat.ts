@@ -8,6 +8,7 @@ import { repeat } from 'lit/directives/repeat.js';
 import { TramontaneError } from '../base/errors.ts';
 import { formatInteger } from '../base/number-text.ts';
 import type { Engine, ModelCard } from '../engine/api.ts';
+import { isDoubtful } from '../models/fit.ts';
 import {
   type ConversationMessage,
   type ConversationSettings,
@@ -33,7 +34,7 @@ import {
 } from './events.ts';
 import { ModelController } from './model-controller.ts';
 import { modelViews } from './model-views.styles.ts';
-import { renderFailure, renderModelChoice, renderModelDock } from './model-views.ts';
+import { type ModelOffer, renderFailure, renderModelChoice, renderModelDock } from './model-views.ts';
 import { chatStyles } from './tramontane-chat.styles.ts';
 
 /** From this part of the context on, the meter warns. */
@@ -121,6 +122,8 @@ export class TramontaneChat extends LitElement {
   @property({ attribute: false }) engine: Engine | null = null;
   /** The models to choose from. */
   @property({ attribute: false }) models: readonly ModelCard[] = [];
+  /** Models that are not here yet, each with the address of a page that brings it. */
+  @property({ attribute: false }) offers: readonly ModelOffer[] = [];
   /** Why there is no list of models; shown in its place. */
   @property({ attribute: false }) modelsError: Error | null = null;
   /** First messages to choose from. */
@@ -240,7 +243,7 @@ export class TramontaneChat extends LitElement {
       });
     }
     this.#announce(`Loading ${card.name}.`);
-    await this.#model.load(card);
+    await this.#model.load(card, this.#contextLengthOf(card));
   }
 
   /** Stops loading; what was downloaded is kept. */
@@ -255,7 +258,17 @@ export class TramontaneChat extends LitElement {
 
   get #card(): ModelCard | null {
     const byId = (id: string | null) => this.models.find((card) => card.id === id);
-    return byId(this.model) ?? byId(this.#conversation.modelId) ?? this.models[0] ?? null;
+    const { state: model } = this.#model;
+    const inUse = model.status === 'ready' ? byId(model.loaded.id) : undefined;
+    return inUse ?? byId(this.model) ?? byId(this.#conversation.modelId) ?? this.models[0] ?? null;
+  }
+
+  /** What the person chose for it, as far as it goes; undefined for the model's own. */
+  #contextLengthOf(card: ModelCard): number | undefined {
+    const { contextLength } = this.settings;
+    return contextLength === undefined
+      ? undefined
+      : Math.min(contextLength, card.maxContextLength ?? contextLength);
   }
 
   #requireEngine(): Engine {
@@ -305,9 +318,10 @@ export class TramontaneChat extends LitElement {
     await this.#conversation.opened;
     const card = this.#card;
     if (this.#hasAutoloaded || this.autoload === 'never' || card === null) return;
-    if (this.#model.state.status !== 'none' || this.#model.fitOf(card) === null) return;
+    if (this.#model.state.status !== 'none' || this.#model.adapter === undefined) return;
     const isAllowed = this.autoload === 'always' || this.#model.storedIds.has(card.id);
-    if (!isAllowed || this.#model.fitOf(card)?.verdict === 'impossible') return;
+    const fit = this.#model.fitOf(card, this.#contextLengthOf(card));
+    if (!isAllowed || fit === null || isDoubtful(fit)) return;
     this.#hasAutoloaded = true;
     await this.loadModel(card.id);
   }
@@ -401,7 +415,15 @@ export class TramontaneChat extends LitElement {
             .defaultTemperature=${
               this.#model.state.status === 'ready' ? this.#model.state.loaded.defaultTemperature : null
             }
+            .model=${this.#card}
+            .loadedContext=${
+              this.#model.state.status === 'ready' && this.#model.state.loaded.id === this.#card?.id
+                ? this.#model.state.loaded.contextLength
+                : null
+            }
+            ?busy=${this.isAnswering}
             @settings=${this.#onSettings}
+            @reload-model=${() => void this.loadModel()}
           ></tramontane-settings-panel>
         </div>
       </div>
@@ -460,7 +482,11 @@ export class TramontaneChat extends LitElement {
 
   #renderModels() {
     return html`${this.modelsError ? renderFailure(this.modelsError) : nothing}
-    ${renderModelChoice(this.#model, this.models, this.#actions)}`;
+    ${renderModelChoice(
+      this.#model,
+      { cards: this.models, chosen: this.#card, offers: this.offers },
+      this.#actions,
+    )}`;
   }
 
   #renderSuggestions() {

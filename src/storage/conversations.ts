@@ -41,6 +41,8 @@ export interface ConversationSettings {
   topP?: number;
   maxTokens?: number;
   seed?: number;
+  /** Tokens of context to load the model with. */
+  contextLength?: number;
 }
 
 export interface ConversationRecord {

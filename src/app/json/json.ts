@@ -108,7 +108,11 @@ export class TramontaneJson extends LitElement {
             ? nothing
             : html`<div class="models">
                 ${this.modelsError ? renderFailure(this.modelsError) : nothing}
-                ${renderModelChoice(this.#model, this.models, this.#actions)}
+                ${renderModelChoice(
+                  this.#model,
+                  { cards: this.models, chosen: this.models[0] ?? null, offers: [] },
+                  this.#actions,
+                )}
               </div>`
         }
         <div class="columns">${this.#renderForm(isReady)} ${this.#renderResult()}</div>

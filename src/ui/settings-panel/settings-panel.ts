@@ -1,7 +1,13 @@
-/** How answers are made: system prompt and sampling. Empty fields leave the model's own defaults. */
-import { css, html, LitElement } from 'lit';
+/**
+ * How answers are made: system prompt, sampling, and how much context the model is loaded with. Empty fields leave the
+ * model's own defaults.
+ */
+import { css, html, LitElement, nothing } from 'lit';
 import { property, state } from 'lit/decorators.js';
+import { formatInteger } from '../../base/number-text.ts';
+import type { ModelCard } from '../../engine/api.ts';
 import type { ConversationSettings } from '../../storage/conversations.ts';
+import type { TramontaneContextEvent } from '../context-slider/context-slider.ts';
 import { controls } from '../controls.styles.ts';
 import { base } from '../tokens.css.ts';
 
@@ -81,7 +87,8 @@ export class TramontaneSettingsEvent extends Event {
 }
 
 /**
- * @fires settings - The person changed something (`settings`). Does not leave the shadow tree it is in.
+ * @fires settings - The person changed something (`settings`). Like the next, it does not leave the shadow tree it is in.
+ * @fires reload-model - The model is to be loaded again, with the context that was chosen.
  */
 export class TramontaneSettingsPanel extends LitElement {
   static override styles = [
@@ -132,6 +139,12 @@ export class TramontaneSettingsPanel extends LitElement {
   @property({ attribute: false }) settings: ConversationSettings = {};
   /** Shown in the empty temperature field. */
   @property({ attribute: false }) defaultTemperature: number | null = null;
+  /** The model that is loaded, or that would be. */
+  @property({ attribute: false }) model: ModelCard | null = null;
+  /** Tokens of context it is loaded with; null where it is not. */
+  @property({ attribute: false }) loadedContext: number | null = null;
+  /** An answer is being written: nothing can be loaded. */
+  @property({ type: Boolean }) busy = false;
   @state() private problems: Partial<Record<NumberField['key'], string>> = {};
 
   protected override render() {
@@ -148,12 +161,36 @@ export class TramontaneSettingsPanel extends LitElement {
             @change=${this.#onText}
           ></textarea>
         </label>
+        ${this.#renderContext()}
         <div class="numbers">${fields.map((field) => this.#renderNumber(field))}</div>
         <footer>
           <button class="button plain small" type="button" @click=${this.#reset}>Use defaults</button>
         </footer>
       </form>
     `;
+  }
+
+  #renderContext() {
+    const { model, loadedContext } = this;
+    if (!model?.contextLength || !model.maxContextLength || !model.kvBytesPerToken) return nothing;
+    const chosen = Math.min(this.settings.contextLength ?? model.contextLength, model.maxContextLength);
+    return html`<tramontane-context-slider
+        .model=${model}
+        .contextLength=${chosen}
+        @context=${(event: TramontaneContextEvent) => this.#change('contextLength', event.contextLength)}
+      ></tramontane-context-slider>
+      ${
+        loadedContext === null || loadedContext === chosen
+          ? nothing
+          : html`<button
+              class="button"
+              type="button"
+              ?disabled=${this.busy}
+              @click=${() => this.dispatchEvent(new Event('reload-model'))}
+            >
+              Load again with ${formatInteger(chosen)} tokens
+            </button>`
+      }`;
   }
 
   #renderNumber(field: NumberField) {

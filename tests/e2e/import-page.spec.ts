@@ -1,0 +1,213 @@
+/**
+ * The import and storage pages with the real manager: a GGUF by picker, by drop and by address goes into the weight
+ * store, answers as the folder made from the same file does, token for token, and is verified, exported and deleted.
+ * With TRAMONTANE_FULL also SmolLM2's public GGUF, against the built-in model.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { type BrowserContext, expect, type Page, test } from 'playwright/test';
+import { SITE } from '../../scripts/lib/site.ts';
+import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
+import { ROOT } from '../../scripts/lib/up-to-date.ts';
+import { type HostileServer, startHostileServer } from '../tools/hostile-server.ts';
+import { TINY_MODELS_JSON } from '../tools/site-models.ts';
+import { openSmolLm2 } from '../tools/smollm2.ts';
+import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
+
+type CommandApi = typeof import('../../src/app/ask-page.ts').commandApi;
+declare const tramontane: CommandApi;
+
+const PATH = 'some/path/';
+const TINY_ID = 'tiny-mistral-q4_0';
+
+test.describe.configure({ timeout: 300_000 });
+
+let folder: string;
+let gguf: string;
+let site: StaticServer;
+/** Another origin, with byte ranges; without faults, it is an honest server. */
+let elsewhere: HostileServer;
+let context: BrowserContext;
+let page: Page;
+const complaints: string[] = [];
+
+test.beforeAll(async () => {
+  const tiny = await ensureTinyMistral('plain');
+  gguf = tiny.gguf;
+  folder = await mkdtemp(join(tmpdir(), 'tramontane-import-'));
+  await writeFile(join(folder, 'models.json'), TINY_MODELS_JSON);
+  site = await startStaticServer({
+    mounts: {
+      [`/${PATH}`]: SITE,
+      [`/${PATH}models/`]: folder,
+      [`/${PATH}models/tiny-mistral/`]: tiny.folder,
+      [`/${PATH}models/smollm2/`]: join(ROOT, 'public/models/smollm2-135m-instruct'),
+    },
+  });
+  elsewhere = await startHostileServer(new Map([['/tiny-mistral.gguf', await readFile(gguf)]]));
+});
+
+test.afterAll(async () => {
+  await elsewhere?.close();
+  await site?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+test.beforeEach(async ({ browser }) => {
+  complaints.length = 0;
+  context = await browser.newContext();
+  context.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  context.on('weberror', (error) => complaints.push(error.error().message));
+  page = await context.newPage();
+});
+
+test.afterEach(async () => {
+  await context.close();
+});
+
+const open = (name: string) => page.goto(`${site.url}${PATH}${name}`);
+
+/** Ids of a greedy answer by a model in the weight store, or in a folder of this site. */
+async function answer(id: string, url?: string): Promise<number[]> {
+  await open('ask.html');
+  await page.waitForFunction(() => 'tramontane' in globalThis);
+  return page.evaluate(
+    async ([modelId, folderUrl]) => {
+      const source = folderUrl === null ? {} : { url: new URL(folderUrl, document.baseURI).href };
+      await tramontane.engine.loadModel({ id: modelId, ...source }, { prefillChunkLength: 64 });
+      const completion = await tramontane.engine.completeChat({
+        messages: [{ role: 'user', content: 'Where does the wind come from?' }],
+        temperature: 0,
+        max_completion_tokens: 16,
+      });
+      return completion.token_ids;
+    },
+    [id, url ?? null] as const,
+  );
+}
+
+const WAYS: Record<string, (file: string) => Promise<void>> = {
+  picker: async (file) => {
+    const choosing = page.waitForEvent('filechooser');
+    await page.getByRole('button', { name: 'Choose files' }).click();
+    await (await choosing).setFiles(file);
+  },
+  drop: async (file) => {
+    const contents = (await readFile(file)).toString('base64');
+    await page.evaluate(
+      ([base64, name]) => {
+        const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([bytes], name));
+        for (const type of ['dragover', 'drop']) {
+          document.body.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+        }
+      },
+      [contents, basename(file)] as const,
+    );
+  },
+  address: async (file) => {
+    await page.getByRole('textbox', { name: 'Or an address' }).fill(`${elsewhere.url}${basename(file)}`);
+    await page.getByRole('button', { name: 'Look at it' }).click();
+  },
+};
+
+async function bring(way: string, file: string): Promise<void> {
+  await open('import.html');
+  await WAYS[way]!(file);
+  const importing = page.getByRole('button', { name: 'Import', exact: true });
+  await expect(importing).toBeEnabled({ timeout: 60_000 });
+  await importing.click();
+  await expect(page.getByRole('heading', { name: /is on this device$/ })).toBeVisible({ timeout: 120_000 });
+}
+
+async function discard(name: string): Promise<void> {
+  await open('storage.html');
+  await page.getByRole('button', { name: `Delete ${name}` }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await expect(page.getByRole('button', { name: `Delete ${name}` })).toBeHidden();
+}
+
+test('by picker, drop and address: the answers of the folder, token for token', async () => {
+  const expected = await answer('tiny-mistral', 'models/tiny-mistral/');
+  expect(expected.length).toBeGreaterThan(8);
+  for (const way of Object.keys(WAYS)) {
+    await bring(way, gguf);
+    expect(await answer(TINY_ID), way).toEqual(expected);
+    await discard('Tiny Mistral');
+  }
+  expect(complaints).toEqual([]);
+});
+
+test('an imported model is verified and exported, and the chat opens with it', async () => {
+  await bring('picker', gguf);
+  await open('storage.html');
+  await page.getByRole('button', { name: 'Verify Tiny Mistral' }).click();
+  await expect(page.getByText('Whole.', { exact: true })).toBeVisible();
+  const downloading = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Export Tiny Mistral' }).click();
+  const archive = await readFile(await (await downloading).path());
+  expect(archive.toString('latin1', 257, 262)).toBe('ustar');
+  expect(archive.includes('mlc-chat-config.json')).toBe(true);
+  await page.getByRole('link', { name: 'Chat with Tiny Mistral' }).click();
+  await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+  await expect(page.locator('tramontane-chat .status-text')).toHaveText('Tiny Mistral');
+  expect(complaints).toEqual([]);
+});
+
+test('the GPU is tested without harm: what is asked for is granted', async () => {
+  await open('ask.html');
+  await page.waitForFunction(() => 'tramontane' in globalThis);
+  const wantedBytes = 64 * 2 ** 20;
+  const probe = await page.evaluate(async (bytes) => {
+    const manager = await tramontane.createManager();
+    try {
+      return await manager.probeGpuMemory(bytes);
+    } finally {
+      await manager.dispose();
+    }
+  }, wantedBytes);
+  expect(probe).toEqual({ wantedBytes, grantedBytes: wantedBytes });
+});
+
+test('a file that is no model is refused, and the page goes on', async () => {
+  const file = join(folder, 'notes.gguf');
+  await writeFile(file, 'these are notes and no model at all');
+  await open('import.html');
+  await WAYS.picker!(file);
+  await expect(page.getByRole('alert')).toContainText(/GGUF/);
+  await expect(page.getByRole('button', { name: 'Choose files' })).toBeEnabled();
+});
+
+test('SmolLM2’s public GGUF answers as the built-in model does', async () => {
+  test.skip(process.env.TRAMONTANE_FULL === undefined, 'a long test');
+  const source = await openSmolLm2();
+  const file = join(folder, 'SmolLM2-135M-Instruct.Q4_1.gguf');
+  try {
+    await writeFile(file, await source.read(0, source.byteLength));
+  } finally {
+    await source.close();
+  }
+  const expected = await answer('smollm2', 'models/smollm2/');
+  const own = await startHostileServer(new Map([[`/${basename(file)}`, await readFile(file)]]));
+  try {
+    for (const way of ['picker', 'address']) {
+      await open('import.html');
+      if (way === 'picker') await WAYS.picker!(file);
+      else {
+        await page.getByRole('textbox', { name: 'Or an address' }).fill(`${own.url}${basename(file)}`);
+        await page.getByRole('button', { name: 'Look at it' }).click();
+      }
+      await page.getByRole('button', { name: 'Import', exact: true }).click();
+      const link = page.getByRole('link', { name: 'Chat with it' });
+      await expect(link).toBeVisible({ timeout: 120_000 });
+      const id = new URL((await link.getAttribute('href')) ?? '', page.url()).searchParams.get('model');
+      expect(await answer(id ?? ''), way).toEqual(expected);
+    }
+  } finally {
+    await own.close();
+  }
+});

@@ -34,7 +34,10 @@ const cases = families.flatMap(({ name, disable, models }) =>
   models.map((model) => ({ model, name, disable })),
 );
 
-describe.skipIf(cases.length === 0).each(cases)('$model, $name', ({ model, disable }) => {
+// A file without a single test counts as failed: where everything is left to other projects, this one is skipped.
+test.skipIf(cases.length === 0)('there are models to run', () => expect(cases.length).toBeGreaterThan(0));
+
+describe.each(cases)('$model, $name', ({ model, disable }) => {
   const { tokens, logits } = goldens[model];
   const expected = decodeFloats(logits);
   const vocabularySize = expected.length / tokens.length;

@@ -134,6 +134,7 @@ async function discard(name: string): Promise<void> {
 test('by picker, drop and address: the answers of the folder, token for token', async () => {
   const expected = await answer('tiny-mistral', 'models/tiny-mistral/');
   expect(expected.length).toBeGreaterThan(8);
+  await discard('Tiny Mistral');
   for (const way of Object.keys(WAYS)) {
     await bring(way, gguf);
     expect(await answer(TINY_ID), way).toEqual(expected);

@@ -5,7 +5,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { type BrowserContext, chromium, expect, type Page, test } from 'playwright/test';
+import { type BrowserContext, expect, type Page, test } from 'playwright/test';
 import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 import type {
@@ -15,7 +15,6 @@ import type {
   StoredModelInfo,
 } from '../../src/engine/api.ts';
 import { createBlankModel } from '../tools/blank-model.ts';
-import { chromiumArguments, findChromium } from '../tools/chromium.ts';
 import { splitGguf } from '../tools/split-gguf.ts';
 import { createTinyMistralGguf, ensureTinyMistral } from '../tools/tiny-mistral.ts';
 
@@ -195,37 +194,4 @@ test('a tab that is closed during an import leaves what it stored, and another g
   expect(await second.evaluate((id) => tramontane.manager.verifyModel(id), stored.id)).toMatchObject({
     damaged: [],
   });
-});
-
-test('a disk that fills up during an import: what is stored stays, and is gone on with when there is room', async () => {
-  // The quota of other contexts cannot be set.
-  await context.close();
-  context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-    executablePath: findChromium()!,
-    args: chromiumArguments,
-  });
-  const page = await openPage();
-  const first = await importFiles(page, [tiny]);
-  const { origin } = new URL(page.url());
-  const session = await context.newCDPSession(page);
-  const setQuota = (quotaSize?: number) =>
-    session.send('Storage.overrideQuotaForOrigin', {
-      origin,
-      ...(quotaSize === undefined ? {} : { quotaSize }),
-    });
-  // Room for two shards of five. The browser enforces it, and tells of more than that.
-  await setQuota(250e6);
-  expect(await importFiles(page, [blank])).toMatchObject({ error: { code: 'storage-quota' } });
-  const { id } = (first as Extract<Outcome, { stored: StoredModelInfo }>).stored;
-  expect(await storedIds(page)).toEqual([id]);
-  expect(await page.evaluate((name) => tramontane.manager.verifyModel(name), id)).toMatchObject({
-    damaged: [],
-  });
-  const [pending] = await pendingModels(page);
-  expect(pending!.doneBytes).toBeGreaterThan(0);
-
-  await setQuota();
-  const outcome = await importFiles(page, [blank]);
-  expect(outcome).toMatchObject({ stored: { name: 'Blank' } });
-  expect((outcome as Extract<Outcome, { stored: unknown }>).startBytes).toBeGreaterThan(pending!.doneBytes);
 });

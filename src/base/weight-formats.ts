@@ -4,27 +4,32 @@
  *
  * A matrix is [rows, columns] with columns contiguous. A *block* is 32 consecutive columns of one row, which kernels
  * work in; a *group* is what a format packs together: one block, or eight that share a scale. Rows are whole groups.
- * A part of a matrix has two records: the quants of its groups, and their scales. All numbers are little-endian. Quants
- * are u32 words in column order, lowest bits first.
+ * A part of a matrix has two records: the quants of its groups, and their scales. All numbers are little-endian.
  *
- * | format  | quants, per group     | scales, per group          | weight                    |
- * |---------|-----------------------|----------------------------|---------------------------|
- * | f32     | 32 f32                | none                       | w                         |
- * | f16     | 32 f16 in 16 words    | none                       | w                         |
- * | q4f16_1 | 32 nibbles in 4 words | 1 f16                      | (q - 7) * scale  (MLC)    |
- * | q4_0    | 32 nibbles in 4 words | 1 f16                      | (q - 8) * scale           |
- * | q4_1    | 32 nibbles in 4 words | f16 scale, f16 min, 1 word | q * scale + min           |
- * | q8_0    | 32 int8 in 8 words    | 1 f16                      | q * scale                 |
- * | bf16    | 32 bf16 in 16 words   | none                       | w                         |
- * | q5_0    | 32 nibbles            | 32 high bits; f16 d, 0     | (q - 16) * d              |
- * | q5_1    | 32 nibbles            | 32 high bits; f16 d, f16 m | q * d + m                 |
- * | iq4_nl  | 32 nibbles            | 1 f16                      | table[q] * d              |
- * | q4_k    | 256 nibbles           | d, dmin, 8 + 8 of 6 bits   | q * d * sc - dmin * m     |
- * | q5_k    | 256 nibbles           | the same, 256 high bits    | q * d * sc - dmin * m     |
- * | q6_k    | 256 nibbles, 256 × 2  | 16 int8, f16 d             | (q - 32) * sc * d         |
- * | iq4_xs  | 256 nibbles           | f16 d, 8 of 6 bits         | table[q] * d * (sc - 32)  |
+ * | format  | quants, per group        | scales, per group                        | weight                       |
+ * |---------|--------------------------|------------------------------------------|------------------------------|
+ * | f32     | 32 f32                   | none                                     | w                            |
+ * | f16     | 32 f16                   | none                                     | w                            |
+ * | bf16    | 32 bf16                  | none                                     | w                            |
+ * | q4f16_1 | nibbles                  | f16 scale                                | (q - 7) * scale  (MLC)       |
+ * | q4_0    | nibbles                  | f16 d                                    | (q - 8) * d                  |
+ * | q4_1    | nibbles                  | f16 d, f16 m                             | q * d + m                    |
+ * | q5_0    | nibbles                  | fifth bits, f16 d, 0                     | (q - 16) * d                 |
+ * | q5_1    | nibbles                  | fifth bits, f16 d, f16 m                 | q * d + m                    |
+ * | q8_0    | 32 int8                  | f16 d                                    | q * d                        |
+ * | q4_k    | nibbles                  | f16 d, f16 dmin, 3 words of sub-scales   | d * sc[j] * q - dmin * mn[j] |
+ * | q5_k    | nibbles                  | as q4_k, then fifth bits                 | as q4_k                      |
+ * | q6_k    | nibbles, then high pairs | 16 int8 sub-scales, f16 d, 0             | d * sc[h] * (q - 32)         |
+ * | iq4_nl  | nibbles                  | f16 d                                    | d * table[q]                 |
+ * | iq4_xs  | nibbles                  | f16 d, 8 pairs of bits, 8 nibbles: sc    | d * (sc[j] - 32) * table[q]  |
  *
- * Bits of k-quants' scales are put in another order, so that a kernel needs no branch to read them; none is lost.
+ * j is the number of a block in its group, h that of a half block.
+ * - Nibbles: the low four bits of a block's 32 quants, in four words, in column order from the lowest bits on.
+ * - Fifth bits: a word a block; that of column 4i + k is bit 16 * (i >> 2) + 4k + (i & 3).
+ * - High pairs: bits 4 and 5, two words a block; those of column 4i + k are bits 16 * ((i >> 1) & 1) + 4k + 2 * (i & 1)
+ *   and the next of word i >> 2. Both orders let four neighbours be masked with one shift.
+ * - Sub-scales of q4_k and q5_k: the low nibbles of the eight sc, those of the eight mn, then the high pairs of bits, of
+ *   sc in the low half of the word and of mn in the high half.
  */
 
 /** Columns of a block. */

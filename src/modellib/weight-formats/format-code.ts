@@ -92,7 +92,12 @@ export function quantWords(count: number): string[] {
   return Array.from({ length: count * 4 }, (_, i) => `q${i >> 2}.${'xyzw'[i & 3]}`);
 }
 
+/** Values of all f16, made when first asked for: decoding a model looks up hundreds of millions. */
+let halfValues: Float64Array | null = null;
+
 /** Value of the f16 that is 16-bit word number `index` of a record. */
 export function halfAt(record: DataView | null, index: number): number {
-  return record === null ? 0 : float16ToNumber(record.getUint16(index * 2, true));
+  if (record === null) return 0;
+  halfValues ??= Float64Array.from({ length: 1 << 16 }, (_, bits) => float16ToNumber(bits));
+  return halfValues[record.getUint16(index * 2, true)]!;
 }

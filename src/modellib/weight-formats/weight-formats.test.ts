@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { numberToFloat16 } from '../../base/float16.ts';
 import { WEIGHT_FORMATS, type WeightFormat } from '../../base/weight-formats.ts';
+import { IQ4_POLYNOMIAL, IQ4_VALUES } from './iq4.ts';
 import { scalesArrayType } from './part-code.ts';
 import { weightFormats } from './weight-formats.ts';
 
@@ -37,5 +38,23 @@ test('q4f16_1, which is no GGUF type, is centred on 7', () => {
   };
   for (let c = 0; c < 32; c++) {
     expect(weightFormats.q4f16_1.decode(record(16, set, [9, 0.5]), 1, c)).toBe(((c % 16) - 7) * 0.5);
+  }
+});
+
+test('the polynomial of IQ4, rounded, is its table, however f32 rounds on the way', () => {
+  for (const [nibble, value] of IQ4_VALUES.entries()) {
+    for (const position of [0, 1, 2, 3]) {
+      // As in the kernel: a nibble where it stands in its word, and coefficients scaled to match.
+      const x = nibble * 16 ** position;
+      const coefficients = IQ4_POLYNOMIAL.map((c, i) =>
+        Math.fround(c * 16 ** (-position * (IQ4_POLYNOMIAL.length - 1 - i))),
+      );
+      const fused = coefficients.reduce((sum, c) => Math.fround(sum * x + c), 0);
+      const separate = coefficients.reduce((sum, c) => Math.fround(Math.fround(sum * x) + c), 0);
+      for (const sum of [fused, separate]) {
+        expect(Math.round(sum)).toBe(value);
+        expect(Math.abs(sum - value)).toBeLessThan(0.44);
+      }
+    }
   }
 });

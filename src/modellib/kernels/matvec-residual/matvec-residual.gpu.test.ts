@@ -26,7 +26,7 @@ const cases: Case[] = [
   { columns: 64, format: 'f16', rows: 1 },
   { columns: 576, format: 'q4_1', rows: 65 },
   { columns: 32768, format: 'q4_0', rows: 9, essential: true },
-  { columns: 32768, format: 'q6_k', rows: 9, partRows: [4, 5], essential: true },
+  { columns: 32768, format: 'q6_k', rows: 9 },
   { columns: 96, format: 'q8_0', rows: 71, partRows: [3, 65, 3], limit: 6, dispatches: 2 },
 ];
 

@@ -26,7 +26,7 @@ const cases: Case[] = [
   { columns: 32, rows: 1, gate: { format: 'f32' }, up: { format: 'f32' } },
   { columns: 64, rows: 67, gate: { format: 'q4f16_1' }, up: { format: 'q8_0' } },
   { columns: 2112, rows: 13, gate: { format: 'q4_1' }, up: { format: 'q4_0' }, essential: true },
-  { columns: 2304, rows: 13, gate: { format: 'q4_k' }, up: { format: 'q4_k' }, essential: true },
+  { columns: 2304, rows: 13, gate: { format: 'q4_k' }, up: { format: 'q4_k' } },
   { columns: 512, rows: 5, gate: { format: 'iq4_xs' }, up: { format: 'q5_k' } },
   // Split at different rows, which makes four segments of at most two parts each.
   {

@@ -65,7 +65,7 @@ const cases: Case[] = [
     matrices: [
       { format: 'iq4_xs', rows: 67 },
       { format: 'iq4_nl', rows: 1 },
-      { format: 'q6_k', rows: 5 },
+      { format: 'q5_1', rows: 5 },
     ],
     essential: true,
   },
@@ -74,7 +74,6 @@ const cases: Case[] = [
     matrices: [
       { format: 'bf16', rows: 3 },
       { format: 'q5_0', rows: 66 },
-      { format: 'q5_1', rows: 5 },
     ],
     essential: true,
   },

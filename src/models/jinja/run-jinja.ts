@@ -21,6 +21,8 @@ import {
 /** Far more than any template in use needs for a short conversation; reached in well under a second. */
 const MAX_WORK = 1_000_000;
 const MAX_CALL_DEPTH = 50;
+/** A turn of a loop makes a scope, and what `loop` tells. */
+const TURN_WORK = 10;
 /** Of expressions and statements within each other, calls included: the stack is short in a worker. */
 const MAX_DEPTH = 1000;
 
@@ -151,7 +153,7 @@ class Run {
         ? all
         : all.filter((item) => isTrue(this.#evaluate(condition, new Scope(scope, bind(item)))));
     for (const [index, item] of items.entries()) {
-      this.budget.spend(1);
+      this.budget.spend(TURN_WORK);
       const loop = new Map<string, Value>([
         ['index', index + 1],
         ['index0', index],

@@ -11,9 +11,9 @@ export function clip(text: string, maxLength = MAX_LENGTH): string {
   return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
 }
 
-/** The value in JSON, cut off after 80 characters; what has no JSON, such as `undefined`, as `String` gives it. */
-export function shown(value: unknown): string {
-  return clip(toJson(value, MAX_LENGTH + 1, MAX_DEPTH));
+/** The value in JSON, cut off where it is long; what has no JSON, such as `undefined`, as `String` gives it. */
+export function shown(value: unknown, maxLength = MAX_LENGTH): string {
+  return clip(toJson(value, maxLength + 1, MAX_DEPTH), maxLength);
 }
 
 /** JSON of which at least the first `budget` characters are right. */

@@ -94,6 +94,14 @@ export class FieldReader {
     );
   }
 
+  strings(field: string): string[] {
+    const items = this.#array(field, 'an array of strings');
+    for (const [index, item] of items.entries()) {
+      if (typeof item !== 'string') throw this.#error(`${this.#join(field)}[${index}]`, item, 'a string');
+    }
+    return items as string[];
+  }
+
   /** An array of integers in [min, max]. */
   integers(field: string, min: number, max: number): number[] {
     const items = this.#array(field, 'an array of integers');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readFixture } from '../../tests/tools/tokenizer-fixtures.ts';
 import { isTramontaneError } from '../base/errors.ts';
-import { recogniseMlcTemplate, recogniseTemplate, type TemplateFacts } from './recognise-template.ts';
+import { recogniseTemplate, type TemplateFacts } from './recognise-template.ts';
 
 const vocabulary = (addsSpacePrefix: boolean, surfaces: string[]): TemplateFacts => ({
   controlTokens: surfaces.map((surface, id) => ({ id, surface })),
@@ -293,35 +293,6 @@ describe('refused and shown', () => {
   test('a text beyond all lengths is not looked at', () => {
     expect(() => recogniseTemplate('x'.repeat(4 << 20), v11Tokens)).toThrow(
       expect.objectContaining({ message: expect.stringContaining('4194304 characters') }),
-    );
-  });
-});
-
-describe('MLC’s conversation templates', () => {
-  test.each<[unknown, TemplateFacts, string, string | null]>([
-    ['mistral_default', v3Spm, 'mistral-v3', null],
-    [{ name: 'mistral_default', system_message: 'Always assist with care.' }, v3Spm, 'mistral-v3', null],
-    [{ name: 'ministral3' }, v11Tokens, 'mistral-v13', null],
-    [{ name: 'chatml', system_message: 'You are SmolLM.' }, chatMlTokens, 'chatml', 'You are SmolLM.'],
-    [{ name: 'chatml', system_message: '' }, chatMlTokens, 'chatml', null],
-  ])('%j is known', (convTemplate, facts, id, defaultSystemPrompt) => {
-    expect(recogniseMlcTemplate(convTemplate, facts)).toEqual({ id, defaultSystemPrompt });
-  });
-
-  test.each<[unknown, TemplateFacts]>([
-    ['llama-3', v11Tokens],
-    ['constructor', v11Tokens],
-    ['ministral3_reasoning', v11Tokens],
-    [{ name: null }, v11Tokens],
-    [{}, v11Tokens],
-    [null, v11Tokens],
-    [undefined, v11Tokens],
-    ['mistral_default', v1Spm],
-    ['ministral3', v3Tokens],
-    ['chatml', v3Spm],
-  ])('%j is refused', (convTemplate, facts) => {
-    expect(() => recogniseMlcTemplate(convTemplate, facts)).toThrow(
-      expect.objectContaining({ code: 'template-unsupported' }),
     );
   });
 });

@@ -5,7 +5,7 @@
 
 import { privateForm } from '../base/control-text.ts';
 import { TramontaneError } from '../base/errors.ts';
-import { clip, shown } from '../base/shown.ts';
+import { clip } from '../base/shown.ts';
 import {
   type ChatTemplate,
   checkControlTokens,
@@ -31,7 +31,7 @@ const FIELD = 'tokenizer.chat_template';
 const KNOWN = 'ChatML, Mistral v3, v7, v11, v13';
 
 /** Templates in use are of a few thousand characters; of tens of thousands where they carry a system prompt. */
-const MAX_LENGTH = 1 << 18;
+export const MAX_TEMPLATE_LENGTH = 1 << 18;
 
 const user = (content: string): TemplateMessage => ({ role: 'user', content });
 const assistant = (content: string): TemplateMessage => ({ role: 'assistant', content });
@@ -217,9 +217,9 @@ export function recogniseTemplate(chatTemplate: string | null, facts: TemplateFa
       nextStep: 'Choose an instruction-tuned build of this model.',
     });
   }
-  if (chatTemplate.length > MAX_LENGTH) {
+  if (chatTemplate.length > MAX_TEMPLATE_LENGTH) {
     throw unknownTemplate(
-      `has ${chatTemplate.length} characters, supported are up to ${MAX_LENGTH}`,
+      `has ${chatTemplate.length} characters, supported are up to ${MAX_TEMPLATE_LENGTH}`,
       chatTemplate,
     );
   }
@@ -235,50 +235,14 @@ export function recogniseTemplate(chatTemplate: string | null, facts: TemplateFa
   return template;
 }
 
-function unknownTemplate(what: string, chatTemplate: string): TramontaneError {
+/** Shows the text's beginning, and carries more of it in its data. */
+export function unknownTemplate(what: string, chatTemplate: string, field = FIELD): TramontaneError {
   return new TramontaneError(
     'template-unsupported',
     `The model's chat template ${what}. It begins: ${clip(chatTemplate.trimStart(), 300)}`,
     {
-      data: { field: FIELD, chatTemplate: clip(chatTemplate, 4000) },
+      data: { field, chatTemplate: clip(chatTemplate, 4000) },
       nextStep: 'Choose a build of this model with one of the known templates.',
     },
   );
-}
-
-/** Names of MLC's conversation templates that stand for one of ours. */
-const MLC_TEMPLATES: ReadonlyMap<string, TemplateId> = new Map([
-  ['chatml', 'chatml'],
-  ['mistral_default', 'mistral-v3'],
-  ['ministral3', 'mistral-v13'],
-]);
-
-/**
- * The template that `conv_template` of an `mlc-chat-config.json` stands for: an object with a `name`, or the name. What
- * MLC's own templates write differs (spaces, a system prompt of their own); the name tells what the model was made with.
- * @throws TramontaneError `template-unsupported` for another name (in `data.chatTemplate`), or where the vocabulary lacks
- * a control token of the template
- */
-export function recogniseMlcTemplate(
-  convTemplate: unknown,
-  facts: Pick<TemplateFacts, 'controlTokens'>,
-): ChatTemplate {
-  const field = 'conv_template';
-  const given =
-    typeof convTemplate === 'object' && convTemplate !== null ? convTemplate : { name: convTemplate };
-  const { name, system_message: prompt } = given as { name?: unknown; system_message?: unknown };
-  const id = typeof name === 'string' ? MLC_TEMPLATES.get(name) : undefined;
-  if (id === undefined) {
-    throw new TramontaneError(
-      'template-unsupported',
-      `The conversation template ${shown(name)} is not known here; known are ${[...MLC_TEMPLATES.keys()].join(', ')}.`,
-      {
-        data: { field, chatTemplate: shown(name) },
-        nextStep: 'Choose a build of this model with one of the known templates.',
-      },
-    );
-  }
-  checkControlTokens(id, facts.controlTokens);
-  const hasPrompt = id === 'chatml' && typeof prompt === 'string' && prompt !== '';
-  return { id, defaultSystemPrompt: hasPrompt ? prompt : null };
 }

@@ -9,6 +9,7 @@ import {
   type MlcFolder,
 } from '../../../tests/tools/mlc-folder.ts';
 import { createTestClock } from '../../../tests/tools/test-clock.ts';
+import { MISTRAL_V11_JINJA } from '../../../tests/tools/tiny-mistral.ts';
 import { MemoryWeightStore, storedName } from '../../storage/weight-store.ts';
 import type { ImportSource } from '../api.ts';
 import { LIBRARY_FILE, withStoredLibrary } from '../fetch-model.ts';
@@ -157,6 +158,57 @@ function changeDescriptions(change: (config: MlcConfig, cache: MlcCache) => void
   return files;
 }
 
+/** A folder without the makers' template, where MLC's description alone tells it. */
+function withTemplate(convTemplate: unknown) {
+  const files = changeDescriptions((config) => {
+    config.conv_template = convTemplate;
+  });
+  files.delete('tokenizer_config.json');
+  return files;
+}
+
+describe('where the makers give no template', () => {
+  test('the one that MLC was told to use is taken', async () => {
+    const { manager, store } = create();
+    const source = chosen({
+      ...folder,
+      files: withTemplate({
+        name: 'ministral3',
+        role_templates: { user: '[INST]{user_message}[/INST]', assistant: '{assistant_message}</s>' },
+        roles: { user: '', assistant: '', tool: '' },
+        seps: [''],
+        role_content_sep: '',
+        stop_token_ids: [2],
+      }),
+    });
+    expect(await manager.inspectSource(source)).toMatchObject({ template: 'mistral-v13' });
+    await manager.importModel(source);
+    await expectStored(store);
+  });
+
+  test('a template in a file of its own comes first', async () => {
+    const files = withTemplate('ministral3');
+    files.set('chat_template.jinja', new TextEncoder().encode(MISTRAL_V11_JINJA));
+    expect(await create().manager.inspectSource(chosen({ ...folder, files }))).toMatchObject({
+      template: 'mistral-v11',
+    });
+  });
+
+  test.each<[string, unknown, string]>([
+    ['none at all', undefined, 'carries no chat template'],
+    ['one of another name, shown', { name: 'alpaca' }, '{"name":"alpaca"}'],
+    ['one of a version that the vocabulary is not of', 'mistral_default', 'of a later version'],
+  ])('%s is refused', async (_, convTemplate, message) => {
+    const { manager, store } = create();
+    const source = chosen({ ...folder, files: withTemplate(convTemplate) });
+    await expect(manager.importModel(source)).rejects.toMatchObject({
+      code: 'template-unsupported',
+      message: expect.stringContaining(message),
+    });
+    expect(await store.listModels()).toEqual([]);
+  });
+});
+
 describe('what is refused', () => {
   test.each<[string, (config: MlcConfig, cache: MlcCache) => void, string, RegExp]>([
     ['another architecture', (config) => (config.model_type = 'gemma'), 'architecture-unsupported', /gemma/],
@@ -245,7 +297,6 @@ describe('what is refused', () => {
   test.each<[string, string, string]>([
     ['no list of tensors', 'tensor-cache.json', 'config-invalid'],
     ['no tokenizer', 'tokenizer.json', 'config-invalid'],
-    ['no template', 'tokenizer_config.json', 'template-unsupported'],
     ['a shard that is not there', 'params_shard_1.bin', 'shard-missing'],
   ])('%s', async (_, name, code) => {
     const files = new Map(folder.files);

@@ -3,9 +3,11 @@ import { errorMessage, isTramontaneError, TramontaneError } from '../../base/err
 import { privatiseTokenizerJson } from '../../formats/tokenizer/privatise.ts';
 import { buildTokenizerFromTekken } from '../../formats/tokenizer/tekken.ts';
 import type { BuiltTokenizer } from '../../formats/tokenizer/tokenizer-json.ts';
+import type { ChatTemplate } from '../../models/chat-template.ts';
 import { FieldReader } from '../../models/field-reader.ts';
+import { recogniseMlcTemplate } from '../../models/mlc-template.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../../models/model-files.ts';
-import { recogniseTemplate } from '../../models/recognise-template.ts';
+import { recogniseTemplate, type TemplateFacts } from '../../models/recognise-template.ts';
 import type { Journal } from '../../storage/journal.ts';
 import { createPlannedSource } from '../download/planned-source.ts';
 import {
@@ -47,6 +49,7 @@ export interface ModelFolder {
 const CACHE_FILES = [TENSOR_CACHE_FILE, 'ndarray-cache.json'];
 const TEKKEN_FILE = 'tekken.json';
 const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
+const TEMPLATE_FILE = 'chat_template.jinja';
 /** The largest are tokenizers, of 20 MB. */
 const MAX_TEXT_BYTES = 64 << 20;
 
@@ -60,8 +63,7 @@ export async function openMlcFolder(folder: ModelFolder): Promise<OpenedSource> 
   const fields = new FieldReader(parsedConfig, CONFIG_FILE);
   const tokenizer = readTokenizer(tokenizerText, fields);
   checkVocabulary(tokenizer.vocabularySize, model.architecture.vocabularySize);
-  const tokenizerConfig = await readText(folder, [TOKENIZER_CONFIG_FILE]);
-  const template = recogniseTemplate(readChatTemplate(tokenizerConfig), tokenizer);
+  const template = recogniseTemplateOf(await readChatTemplate(folder), parsedConfig, tokenizer);
   const prepared: PreparedModel = {
     layout: 'mlc',
     model,
@@ -150,13 +152,22 @@ function readTokenizer({ name, text }: NamedText, config: FieldReader): BuiltTok
   });
 }
 
-/** Hugging Face writes one template, or a list of named ones. */
-function readChatTemplate(file: NamedText | null): string | null {
-  if (file === null) return null;
-  const template = (parseJson(file) as { chat_template?: unknown } | null)?.chat_template;
+/** Hugging Face writes one template, or a list of named ones; newer models have it in a file of its own. */
+async function readChatTemplate(folder: ModelFolder): Promise<string | null> {
+  const file = await readText(folder, [TOKENIZER_CONFIG_FILE]);
+  const value = file === null ? null : (parseJson(file) as { chat_template?: unknown } | null);
+  const template = value?.chat_template;
   const list = Array.isArray(template) ? (template as ({ name?: unknown; template?: unknown } | null)[]) : [];
   const chosen = list.find((entry) => entry?.name === 'default')?.template ?? template;
-  return typeof chosen === 'string' ? chosen : null;
+  return typeof chosen === 'string' ? chosen : ((await readText(folder, [TEMPLATE_FILE]))?.text ?? null);
+}
+
+/** The makers' own template counts; what MLC was told to use, where there is none. */
+function recogniseTemplateOf(jinja: string | null, config: unknown, facts: TemplateFacts): ChatTemplate {
+  const { conv_template: convTemplate } = config as { conv_template?: unknown };
+  return jinja === null && convTemplate != null
+    ? recogniseMlcTemplate(convTemplate, facts)
+    : recogniseTemplate(jinja, facts);
 }
 
 /** What MLC writes where the makers recommend nothing. */

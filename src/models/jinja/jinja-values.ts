@@ -25,10 +25,10 @@ export class Namespace {
   }
 }
 
-/** Counts the work that a template does, by characters and items as well as by steps, and ends it at a limit. */
 /** Characters that count as one step. */
 const STEP_CHARACTERS = 4;
 
+/** Counts the work that a template does, by characters and items as well as by steps, and ends it at a limit. */
 export class Budget {
   #left: number;
 

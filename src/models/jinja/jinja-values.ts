@@ -91,12 +91,22 @@ export function toText(value: Value): string {
   }
 }
 
+/** Of lists and dictionaries within each other: what goes through them takes the stack. */
+const MAX_VALUE_DEPTH = 100;
+
+function checkDepth(depth: number): void {
+  if (depth > MAX_VALUE_DEPTH) throw new JinjaError('a value is nested too deeply');
+}
+
 /** As Python's `json.dumps` writes it. */
-export function toJson(value: Value, budget: Budget): string {
+export function toJson(value: Value, budget: Budget, depth = 0): string {
+  checkDepth(depth);
   budget.spendOn(value);
-  if (isList(value)) return `[${value.map((item) => toJson(item, budget)).join(', ')}]`;
+  if (isList(value)) return `[${value.map((item) => toJson(item, budget, depth + 1)).join(', ')}]`;
   if (isDict(value)) {
-    const entries = [...value].map(([key, item]) => `${JSON.stringify(key)}: ${toJson(item, budget)}`);
+    const entries = [...value].map(
+      ([key, item]) => `${JSON.stringify(key)}: ${toJson(item, budget, depth + 1)}`,
+    );
     return `{${entries.join(', ')}}`;
   }
   if (value === undefined || typeof value === 'function' || value instanceof Namespace) {
@@ -105,20 +115,22 @@ export function toJson(value: Value, budget: Budget): string {
   return JSON.stringify(value);
 }
 
-export function areEqual(left: Value, right: Value, budget: Budget): boolean {
+export function areEqual(left: Value, right: Value, budget: Budget, depth = 0): boolean {
+  checkDepth(depth);
   budget.spend(1);
   if (typeof left === 'string' && typeof right === 'string') {
     if (left.length !== right.length) return false;
     budget.spendOn(left);
     return left === right;
   }
+  const areItemsEqual = (a: Value, b: Value) => areEqual(a, b, budget, depth + 1);
   if (isList(left) && isList(right)) {
-    return left.length === right.length && left.every((item, i) => areEqual(item, right[i], budget));
+    return left.length === right.length && left.every((item, i) => areItemsEqual(item, right[i]));
   }
   if (isDict(left) && isDict(right)) {
     return (
       left.size === right.size &&
-      [...left].every(([key, item]) => right.has(key) && areEqual(item, right.get(key), budget))
+      [...left].every(([key, item]) => right.has(key) && areItemsEqual(item, right.get(key)))
     );
   }
   return left === right;

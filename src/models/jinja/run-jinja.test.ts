@@ -23,6 +23,8 @@ test.each(goldens.cases)('as jinja2: $template', ({ template, rendered, error })
 });
 
 /** Sets `ns.x` to a text of 8 * 2^times characters. */
+const deepValue =
+  '{% set ns = namespace(x=[]) %}{% for i in range(20000) %}{% set ns.x = [ns.x] %}{% endfor %}';
 const longText = (times: number) =>
   `{% set ns = namespace(x='aaaaaaaa', l=[]) %}{% for i in range(${times}) %}{% set ns.x = ns.x + ns.x %}{% endfor %}`;
 
@@ -73,6 +75,9 @@ describe('hostile templates', () => {
     ['a macro that calls itself', '{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}'],
     ['deep brackets', `{{ ${'('.repeat(900)}1${')'.repeat(900)} }}`],
     ['deep lists', `{{ ${'['.repeat(900)}${']'.repeat(900)} }}`],
+    ['a deep value in JSON', `${deepValue}{{ ns.x | tojson }}`],
+    ['deep values compared', `${deepValue}{{ ns.x == ns.x }}`],
+    ['a deep value looked for', `${deepValue}{{ ns.x in [ns.x] }}`],
     ['deep statements', '{% if true %}'.repeat(5000)],
     ['a long chain', `{{ ${'1 + '.repeat(100_000)}1 }}`],
     ['many filters', `{{ 'a' ${'| upper '.repeat(100_000)} }}`],

@@ -16,17 +16,30 @@ const full = process.argv.includes('--full');
 const isDebianRoot =
   process.platform === 'linux' && existsSync('/etc/debian_version') && process.getuid?.() === 0;
 
-function run(command: string, args: string[], env: Record<string, string> = {}): Promise<number> {
-  process.stdout.write(`\n$ ${[command, ...args].join(' ')}\n`);
+type Step = [name: string, command: string, args: string[], env?: Record<string, string>];
+
+/** @param isAlone its output is shown as it comes, else when it has ended: two at once would be mixed. */
+function run([name, command, args, env]: Step, isAlone: boolean): Promise<boolean> {
+  const title = `\n$ ${[command, ...args].join(' ')}\n`;
+  const startMs = performance.now();
+  if (isAlone) process.stdout.write(title);
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: ROOT,
-      stdio: 'inherit',
+      stdio: isAlone ? 'inherit' : ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
       shell: process.platform === 'win32',
     });
+    const output: Buffer[] = [];
+    child.stdout?.on('data', (chunk: Buffer) => output.push(chunk));
+    child.stderr?.on('data', (chunk: Buffer) => output.push(chunk));
     child.once('error', reject);
-    child.once('exit', (code) => resolve(code ?? 1));
+    child.once('close', (code) => {
+      if (!isAlone) process.stdout.write(title + Buffer.concat(output).toString());
+      const seconds = Math.round((performance.now() - startMs) / 1000);
+      process.stdout.write(`${code === 0 ? 'ok' : 'FAILED'}: ${name} (${seconds} s)\n`);
+      resolve(code === 0);
+    });
   });
 }
 
@@ -72,29 +85,34 @@ if (skipped.length > 0 && process.env.REQUIRE_GPU === '1') {
 }
 const bin = (name: string) => join(ROOT, 'node_modules/.bin', name);
 const mode: Record<string, string> = full ? { TRAMONTANE_FULL: '1' } : {};
-type Step = [name: string, command: string, args: string[], env?: Record<string, string>];
-const steps: Step[] = [
-  ['runtime', bin('tsx'), ['scripts/build-runtime.ts']],
-  ['format and lint', bin('biome'), ['check']],
-  ['types', bin('tsc'), ['--noEmit']],
-  ['models', bin('tsx'), ['scripts/build-models.ts']],
-  // One after the other: software GPUs that share two cores slow each other down many times over.
-  ...projects
-    .filter(([, isAvailable]) => isAvailable)
-    .map(([name]): Step => [`tests: ${name}`, bin('vitest'), ['run', '--project', name], mode]),
-  ['site', bin('vite'), ['build']],
-  ['end to end', bin('playwright'), ['test'], mode],
+const tests = (...names: string[]): Step[] =>
+  projects
+    .filter(([name, isAvailable]) => isAvailable && names.includes(name))
+    .map(([name]) => [`tests: ${name}`, bin('vitest'), ['run', '--project', name], mode]);
+/** One after the other; those of one row side by side. */
+const steps: Step[][] = [
+  [['runtime', bin('tsx'), ['scripts/build-runtime.ts']]],
+  [['format and lint', bin('biome'), ['check']]],
+  [['types', bin('tsc'), ['--noEmit']]],
+  [['models', bin('tsx'), ['scripts/build-models.ts']]],
+  tests('node'),
+  tests('browser'),
+  // SwiftShader takes all cores there are, and two of them slow each other down many times over. Lavapipe is held to
+  // one thread (vitest.config.ts).
+  tests('gpu-dawn-f32'),
+  tests('gpu-chromium'),
+  tests('gpu-dawn-f16', 'gpu-chromium-f16'),
+  [['site', bin('vite'), ['build']]],
+  [['end to end', bin('playwright'), ['test'], mode]],
 ];
 const failed: string[] = [];
 let passed = 0;
-for (const [name, command, args, env] of steps) {
-  const startMs = performance.now();
-  const code = await run(command, args, env);
-  process.stdout.write(
-    `${code === 0 ? 'ok' : 'FAILED'}: ${name} (${Math.round((performance.now() - startMs) / 1000)} s)\n`,
+for (const row of steps) {
+  const results = await Promise.all(
+    row.map(async (step) => ({ name: step[0], isOk: await run(step, row.length === 1) })),
   );
-  if (code === 0) passed++;
-  else failed.push(name);
+  passed += results.filter(({ isOk }) => isOk).length;
+  failed.push(...results.filter(({ isOk }) => !isOk).map(({ name }) => name));
 }
 if (failed.length > 0) process.stdout.write(`\nFailed: ${failed.join(', ')}\n`);
 for (const name of skipped) process.stdout.write(`Skipped: ${name}\n`);

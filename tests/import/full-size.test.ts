@@ -4,12 +4,17 @@ import { writeModel } from '../../src/engine/import/import-model.ts';
 import { openLocalGguf, openSource } from '../../src/engine/import/open-source.ts';
 import { planSource } from '../../src/engine/import/plan-source.ts';
 import type { ByteSource } from '../../src/formats/byte-source.ts';
-import type { Gguf } from '../../src/formats/gguf/gguf.ts';
+import type { Gguf, GgufValue } from '../../src/formats/gguf/gguf.ts';
 import { parseGguf } from '../../src/formats/gguf/parse-gguf.ts';
 import { BLOCK_FORMATS } from '../../src/formats/quant/formats.ts';
 import { permuteRows } from '../tools/permute-rows.ts';
 import { createRandom } from '../tools/random.ts';
-import { createSyntheticGguf, type SyntheticGguf, startSyntheticServer } from '../tools/synthetic-gguf.ts';
+import {
+  createSyntheticGguf,
+  type SyntheticGguf,
+  type SyntheticHeader,
+  startSyntheticServer,
+} from '../tools/synthetic-gguf.ts';
 
 const FOUR_GIB = 2 ** 32;
 
@@ -65,6 +70,53 @@ test('is looked at and planned in seconds', async () => {
     expect(plan.sourceByteLength).toBeGreaterThan(14e9);
     // As stored, a Q6_K may take a little more than in the file.
     expect(plan.byteLength / plan.sourceByteLength).toBeCloseTo(1, 1);
+  } finally {
+    await server.close();
+  }
+});
+
+const text = (value: string): GgufValue => ({ type: 'string', value });
+
+test.each<[string, (header: SyntheticHeader) => void, string, RegExp]>([
+  [
+    'another architecture',
+    ({ metadata }) => metadata.set('general.architecture', text('qwen3')),
+    'architecture-unsupported',
+    /"qwen3", supported are llama, mistral3/,
+  ],
+  [
+    'a type that no kernel reads',
+    ({ tensors }) => {
+      const index = tensors.findIndex(({ name }) => name === 'blk.39.ffn_up.weight');
+      tensors[index] = { ...tensors[index]!, type: 'IQ2_XXS' };
+    },
+    'format-unsupported',
+    /IQ2_XXS \(the first is "blk\.39\.ffn_up\.weight"\), supported are .*Q4_K/,
+  ],
+  [
+    'another pre-tokenizer',
+    ({ metadata }) => metadata.set('tokenizer.ggml.pre', text('deepseek-v3')),
+    'tokenizer-unsupported',
+    /"deepseek-v3"; supported: .*tekken/,
+  ],
+  [
+    'another chat template',
+    ({ metadata }) => metadata.set('tokenizer.chat_template', text("{{ '### Instruction:' }}")),
+    'template-unsupported',
+    /It begins: \{\{ '### Instruction:' \}\}/,
+  ],
+])('%s is refused by name when only the header was sent', async (_, change, code, message) => {
+  const changed = createSyntheticGguf(change);
+  const server = await startSyntheticServer(changed);
+  try {
+    await expect(openSource({ kind: 'address', address: server.url })).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+    });
+    // The last window of the header reaches beyond it.
+    const most = changed.headerBytes + (1 << 20);
+    expect(server.sentBytes()).toBeLessThan(most);
+    expect(server.lastByte()).toBeLessThan(most);
   } finally {
     await server.close();
   }

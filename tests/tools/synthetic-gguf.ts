@@ -182,10 +182,23 @@ function createPattern(): Uint8Array {
   return new Uint8Array(words.buffer, 0, PATTERN_BYTES);
 }
 
-export function createSyntheticGguf(): SyntheticGguf {
-  const tensors = listTensors();
-  const header = writeGgufHeader({ metadata: listMetadata(), tensors, alignmentBytes: ALIGNMENT });
-  const pattern = createPattern();
+/** What the header says; `change` may make something else of it. */
+export interface SyntheticHeader {
+  metadata: Map<string, GgufValue>;
+  tensors: TensorToList[];
+}
+
+/** Made once, for all files of a process. */
+let parts: { metadata: ReturnType<typeof listMetadata>; pattern: Uint8Array } | null = null;
+
+export function createSyntheticGguf(change: (header: SyntheticHeader) => void = () => {}): SyntheticGguf {
+  parts ??= { metadata: listMetadata(), pattern: createPattern() };
+  const { pattern } = parts;
+  const content: SyntheticHeader = { metadata: new Map(parts.metadata), tensors: listTensors() };
+  change(content);
+  const { tensors } = content;
+  const metadata = [...content.metadata];
+  const header = writeGgufHeader({ metadata, tensors, alignmentBytes: ALIGNMENT });
   let byteLength = header.byteLength;
   for (const { type, dimensions } of tensors) {
     byteLength = Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
@@ -230,6 +243,8 @@ export interface SyntheticServer {
   url: string;
   /** Bytes of bodies so far. */
   sentBytes(): number;
+  /** The furthest byte of the file that was sent so far. */
+  lastByte(): number;
   close(): Promise<void>;
 }
 
@@ -238,8 +253,10 @@ const CHUNK_BYTES = 1 << 20;
 /** Serves the file to any origin, whole or by ranges. */
 export async function startSyntheticServer(file: SyntheticGguf): Promise<SyntheticServer> {
   let sentBytes = 0;
-  const onSent = (byteLength: number) => {
+  let lastByte = -1;
+  const onSent = (offset: number, byteLength: number) => {
     sentBytes += byteLength;
+    lastByte = Math.max(lastByte, offset + byteLength - 1);
   };
   const server = createServer((request, response) => {
     respond(file, request, response, onSent).catch((error) => response.destroy(error));
@@ -249,6 +266,7 @@ export async function startSyntheticServer(file: SyntheticGguf): Promise<Synthet
   return {
     url: `http://127.0.0.1:${port}/${SYNTHETIC_FILE}`,
     sentBytes: () => sentBytes,
+    lastByte: () => lastByte,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -261,7 +279,7 @@ async function respond(
   file: SyntheticGguf,
   request: IncomingMessage,
   response: ServerResponse,
-  onSent: (byteLength: number) => void,
+  onSent: (offset: number, byteLength: number) => void,
 ): Promise<void> {
   response.setHeader('access-control-allow-origin', '*');
   response.setHeader('access-control-expose-headers', 'accept-ranges, content-length, content-range, etag');
@@ -297,7 +315,7 @@ async function respond(
     // Not used again: the socket holds it until it is sent.
     const chunk = new Uint8Array(Math.min(CHUNK_BYTES, end + 1 - at));
     file.fill(at, chunk);
-    onSent(chunk.byteLength);
+    onSent(at, chunk.byteLength);
     if (!response.write(chunk))
       await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
   }

@@ -77,8 +77,8 @@ export function readSourceModel(gguf: Gguf): SourceModel {
   return takeTensors(architecture, tensors);
 }
 
-/** Keys that change the arithmetic, with the value at which they change nothing (null: any value does). */
-const ARITHMETIC_KEYS: readonly (readonly [key: string, neutral: number | null])[] = [
+/** Keys that change the arithmetic, with the value at which they change nothing. */
+const ARITHMETIC_KEYS: readonly (readonly [key: string, neutral: number])[] = [
   ['rope.scaling.factor', 1],
   ['rope.scale_linear', 1],
   ['rope.scaling.attn_factor', 1],

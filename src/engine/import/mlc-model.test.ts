@@ -307,6 +307,28 @@ describe('what is refused', () => {
     });
   });
 
+  test('by address, when no weights were sent', async () => {
+    const files = changeDescriptions((config) => {
+      config.quantization = 'q3f16_1';
+    });
+    const refusing = await startHostileServer(
+      new Map([...files].map(([name, bytes]): [string, Uint8Array] => [`/m/${name}`, bytes])),
+    );
+    try {
+      const source: ImportSource = { kind: 'address', address: `${refusing.url}m/` };
+      await expect(create().manager.importModel(source)).rejects.toMatchObject({
+        code: 'format-unsupported',
+        message: expect.stringContaining('q3f16_1'),
+      });
+      expect(refusing.answers.map(({ path }) => path)).toEqual([
+        '/m/mlc-chat-config.json',
+        '/m/tensor-cache.json',
+      ]);
+    } finally {
+      await refusing.close();
+    }
+  });
+
   test('a shard that is shorter than it is listed', async () => {
     const files = new Map(folder.files);
     files.set('params_shard_1.bin', files.get('params_shard_1.bin')!.slice(1));

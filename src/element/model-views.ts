@@ -97,7 +97,7 @@ export function renderModelChoice(
 }
 
 /** Every model but the chosen one, a line each, and those that can be imported. */
-function renderModelList(
+export function renderModelList(
   model: ModelController,
   {
     cards,

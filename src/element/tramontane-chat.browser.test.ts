@@ -100,6 +100,28 @@ describe('a model', () => {
     expect(announced(chat)).toBe('The model is ready.');
   });
 
+  test('is exchanged for another from the toolbar, and the conversation stays', async () => {
+    const other = { ...card, id: 'other', name: 'Other model' };
+    const { chat, engine } = await mountLoaded({}, (element) => {
+      element.models = [card, other];
+      element.offers = [{ name: 'Large model', byteLength: 14.3e9, href: 'import.html' }];
+    });
+    await chat.send('echo a');
+    await page.getByRole('button', { name: 'Model: Small model. Change' }).click();
+    await expect.element(page.getByRole('link', { name: 'Import Large model' })).toBeVisible();
+    await page.getByRole('button', { name: 'Load Other model' }).click();
+    await expect.poll(() => chat.isReady && engine.getLoadedModel()?.id).toBe('other');
+    expect(chat.messages).toHaveLength(2);
+    await expect.element(page.getByRole('link', { name: 'Import Large model' })).not.toBeInTheDocument();
+    await page.getByRole('button', { name: 'Model: Other model. Change' }).click();
+    await expect.element(page.getByRole('button', { name: 'Load Small model' })).toBeVisible();
+  });
+
+  test('is not offered for exchange where there is no other', async () => {
+    const { chat } = await mountLoaded();
+    expect(shown(chat).querySelector('.status button')).toBeNull();
+  });
+
   test('that is being loaded shows phase, bytes and time left, and can be cancelled', async () => {
     const { chat } = await mount({ loadMs: 5000 });
     await page.getByRole('button', { name: 'Download and load' }).click();

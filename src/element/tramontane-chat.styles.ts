@@ -40,6 +40,40 @@ export const chatStyles = css`
     font-size: var(--_text-small);
   }
 
+  .switch {
+    display: flex;
+    gap: var(--_space-1);
+    align-items: center;
+    min-width: 0;
+    min-height: 2rem;
+    margin-inline-start: calc(-1 * var(--_space-2));
+    padding: 0 var(--_space-2);
+    border: 0;
+    border-radius: var(--_radius-small);
+    background: none;
+    color: inherit;
+    font: inherit;
+    cursor: pointer;
+  }
+
+  .switch:hover:enabled {
+    background: var(--_surface-sunken);
+  }
+
+  .switch:disabled {
+    cursor: default;
+  }
+
+  .switch .status-dot {
+    margin-inline-end: var(--_space-1);
+  }
+
+  .switch svg {
+    flex: none;
+    width: 0.875rem;
+    height: 0.875rem;
+  }
+
   .status-text {
     overflow: hidden;
     text-overflow: ellipsis;
@@ -245,7 +279,8 @@ export const chatStyles = css`
     background: var(--_warning);
   }
 
-  .settings {
+  .settings,
+  .models {
     width: min(24rem, calc(100vw - 2rem));
     max-height: calc(100vh - 2rem);
     margin: 0;
@@ -257,6 +292,16 @@ export const chatStyles = css`
     background: var(--_surface-raised);
     color: var(--_text);
     box-shadow: var(--_shadow);
+  }
+
+  .models {
+    padding-block: var(--_space-2);
+  }
+
+  .models .other-models {
+    padding: 0;
+    border: 0;
+    background: none;
   }
 
   @container (max-width: 30rem) {

@@ -34,7 +34,13 @@ import {
 } from './events.ts';
 import { ModelController } from './model-controller.ts';
 import { modelViews } from './model-views.styles.ts';
-import { type ModelOffer, renderFailure, renderModelChoice, renderModelDock } from './model-views.ts';
+import {
+  type ModelOffer,
+  renderFailure,
+  renderModelChoice,
+  renderModelDock,
+  renderModelList,
+} from './model-views.ts';
 import { chatStyles } from './tramontane-chat.styles.ts';
 
 /** From this part of the context on, the meter warns. */
@@ -94,6 +100,7 @@ const autoloadConverter = {
  * @csspart input - The text area.
  * @csspart send-button - Sends or stops.
  * @csspart settings - The settings popover.
+ * @csspart models - The popover with the other models.
  *
  * @cssproperty [--tramontane-surface] - The ground.
  * @cssproperty [--tramontane-surface-raised] - Cards, fields, code.
@@ -151,6 +158,7 @@ export class TramontaneChat extends LitElement {
   @query('.scroller') private scroller!: HTMLElement;
   @query('.messages') private messageList!: HTMLElement;
   @query('.settings') private settingsPopover!: HTMLElement;
+  @query('.models') private modelsPopover!: HTMLElement | null;
 
   readonly #model = new ModelController(this, {
     onLoaded: (loaded) => {
@@ -426,6 +434,7 @@ export class TramontaneChat extends LitElement {
             @reload-model=${() => void this.loadModel()}
           ></tramontane-settings-panel>
         </div>
+        ${this.#renderSwitch()}
       </div>
     `;
   }
@@ -447,10 +456,23 @@ export class TramontaneChat extends LitElement {
           ];
     const title =
       model.status === 'ready' ? `${model.loaded.adapter.description} · ${model.loaded.library}` : '';
+    const dot = html`<span class="status-dot" aria-hidden="true"></span>`;
     return html`<div class="toolbar" part="toolbar">
       <div class="status ${model.status}" title=${title}>
-        <span class="status-dot" aria-hidden="true"></span>
-        <span class="status-text">${text}</span>
+        ${
+          this.#canSwitch
+            ? html`<button
+                class="switch"
+                id="models-button"
+                type="button"
+                popovertarget="models"
+                aria-label="Model: ${text}. Change"
+                ?disabled=${this.isAnswering}
+              >
+                ${dot}<span class="status-text">${text}</span>${icons.chevron}
+              </button>`
+            : html`${dot}<span class="status-text">${text}</span>`
+        }
       </div>
       <button
         class="button plain small"
@@ -463,6 +485,25 @@ export class TramontaneChat extends LitElement {
       <button class="button plain small" id="settings-button" type="button" popovertarget="settings">
         ${icons.settings}<span>Settings</span>
       </button>
+    </div>`;
+  }
+
+  /** A model is loaded, and there are others. */
+  get #canSwitch(): boolean {
+    return this.#model.state.status === 'ready' && this.models.length + this.offers.length > 1;
+  }
+
+  #renderSwitch() {
+    if (!this.#canSwitch) return nothing;
+    const choice = { cards: this.models, chosen: this.#card, offers: this.offers };
+    return html`<div class="models" part="models" id="models" popover @beforetoggle=${this.#onModelsToggle}>
+      ${renderModelList(this.#model, choice, {
+        ...this.#actions,
+        load: (card) => {
+          this.modelsPopover?.hidePopover();
+          void this.loadModel(card.id);
+        },
+      })}
     </div>`;
   }
 
@@ -574,6 +615,13 @@ export class TramontaneChat extends LitElement {
   #onSettingsToggle(event: ToggleEvent): void {
     const button = this.renderRoot.querySelector('#settings-button');
     if (event.newState === 'open' && button) placePopover(this.settingsPopover, button);
+  }
+
+  #onModelsToggle(event: ToggleEvent): void {
+    const button = this.renderRoot.querySelector('#models-button');
+    if (event.newState === 'open' && button && this.modelsPopover) {
+      placePopover(this.modelsPopover, button, 'left');
+    }
   }
 }
 

@@ -19,6 +19,7 @@ export const icons = {
   ),
   check: icon(svg`<path d="m4.5 10.5 3.5 3.5 7.5-8"/>`, 16),
   retry: icon(svg`<path d="M15.5 8.500A6 6 0 1 0 16 11M16 4.500v4h-4"/>`, 16),
+  chevron: icon(svg`<path d="m5 8 5 5 5-5"/>`),
   down: icon(svg`<path d="M10 4v11.500M5 11l5 5 5-5"/>`),
   lock: icon(
     svg`<rect x="4.5" y="9" width="11" height="7.5" rx="2"/><path d="M7 9V6.800a3 3 0 0 1 6 0V9"/>`,

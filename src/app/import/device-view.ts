@@ -24,7 +24,7 @@ export function renderDevice(
         : describeProbe(probe);
   const storage =
     estimate === null
-      ? 'Not known'
+      ? 'This browser does not tell how much is free'
       : `${formatBytes(Math.max(0, estimate.quotaBytes - estimate.usedBytes))} free for this site`;
   return html`<section class="panel device" aria-labelledby="device">
     <h2 id="device">This device</h2>

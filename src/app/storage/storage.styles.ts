@@ -51,6 +51,12 @@ export const storageStyles = css`
     font-variant-numeric: tabular-nums;
   }
 
+  .totals .untold {
+    color: var(--_text-quiet);
+    font-size: var(--_text-medium);
+    font-weight: 400;
+  }
+
   .keep {
     display: flex;
     flex-wrap: wrap;

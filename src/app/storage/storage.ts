@@ -212,14 +212,10 @@ export class TramontaneStorage extends LitElement {
           <dt>Models</dt>
           <dd>${formatBytes(models)}</dd>
         </div>
-        ${
-          free === null
-            ? nothing
-            : html`<div>
-                <dt>Free for this site</dt>
-                <dd>${formatBytes(free)}</dd>
-              </div>`
-        }
+        <div>
+          <dt>Free for this site</dt>
+          ${free === null ? html`<dd class="untold">This browser does not tell</dd>` : html`<dd>${formatBytes(free)}</dd>`}
+        </div>
       </dl>
       ${
         isPersisted === null

@@ -271,6 +271,28 @@ test('a database that is deleted under our feet is opened anew', async () => {
   expect(await store.listModels()).toHaveLength(1);
 });
 
+test('where there is no room for a shard, the journals make way; without journals it is an error', async () => {
+  const store = new IndexedDbWeightStore(`weights-${crypto.randomUUID()}`);
+  await store.openJournal('m', 'another shard', '').write(0, new Uint8Array(9));
+  const put = IDBObjectStore.prototype.put;
+  const writeOnFullDisk = async () => {
+    let refusals = 1;
+    IDBObjectStore.prototype.put = function (...values: Parameters<IDBObjectStore['put']>) {
+      if (refusals-- > 0) throw new DOMException('no', 'QuotaExceededError');
+      return put.apply(this, values);
+    };
+    try {
+      await store.writePending(pending('m', [a]), new Map([[a.storedName, new Blob(['xxx'])]]));
+    } finally {
+      IDBObjectStore.prototype.put = put;
+    }
+  };
+  await writeOnFullDisk();
+  expect(await store.listFiles('m')).toEqual([a.storedName]);
+  expect(await store.countJournalled('m')).toBe(0);
+  await expect(writeOnFullDisk()).rejects.toMatchObject({ code: 'storage-quota' });
+});
+
 test('a full disk and a broken database have codes of their own, and nothing is stored by halves', async () => {
   const store = new IndexedDbWeightStore(`weights-${crypto.randomUUID()}`);
   const put = IDBObjectStore.prototype.put;

@@ -10,7 +10,7 @@
  * A file is read as a Blob: IndexedDB keeps large blobs beside its tables, so opening one costs nothing and its bytes
  * are read once, when asked for. See docs/storage.md.
  */
-import { errorMessage, TramontaneError } from '../base/errors.ts';
+import { errorMessage, isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { sha256Hex } from '../base/sha256.ts';
 import { Journal, journalPieceOf } from './journal.ts';
 import {
@@ -122,7 +122,7 @@ export interface WeightStore {
   listPending(): Promise<PendingModel[]>;
   /**
    * Stores the pending state, and with it shards by their stored names, whose journals are then forgotten: all of it
-   * or nothing.
+   * or nothing. Where there is no room for them, all journals of the model make way.
    */
   writePending(pending: PendingModel, shards?: ReadonlyMap<string, Blob>): Promise<void>;
   /** Forgets pending state and journal, and the shards that only they speak of. */
@@ -243,15 +243,27 @@ class KeyValueWeightStore implements WeightStore {
     shards: ReadonlyMap<string, Blob> = new Map<string, Blob>(),
   ): Promise<void> {
     await this.#requireKnownVersion(pending.id);
-    await attempt('write', pending.id, () =>
-      this.#values.change({
-        deleteUnder: Array.from(shards.keys(), (name) => [pending.id, JOURNAL, name] as const),
-        put: [
-          ...Array.from(shards, ([name, contents]) => [[pending.id, name], contents] as const),
-          [[pending.id, PENDING], pending],
-        ],
-      }),
-    );
+    const write = () =>
+      attempt('write', pending.id, () =>
+        this.#values.change({
+          deleteUnder: Array.from(shards.keys(), (name) => [pending.id, JOURNAL, name] as const),
+          put: [
+            ...Array.from(shards, ([name, contents]) => [[pending.id, name], contents] as const),
+            [[pending.id, PENDING], pending],
+          ],
+        }),
+      );
+    try {
+      await write();
+    } catch (error) {
+      if (!isTramontaneError(error) || error.code !== 'storage-quota') throw error;
+      // What is journalled can be fetched again: the room it takes is for shards.
+      if ((await this.countJournalled(pending.id)) === 0) throw error;
+      await attempt('delete', pending.id, () =>
+        this.#values.change({ deleteUnder: [[pending.id, JOURNAL]] }),
+      );
+      await write();
+    }
   }
 
   async deletePending(modelId: string): Promise<void> {

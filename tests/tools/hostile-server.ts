@@ -4,7 +4,13 @@
  *
  * Two ports of this machine, and so two origins. Node's own modules only.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseRange } from '../../scripts/lib/static-server.mjs';
@@ -88,6 +94,8 @@ export interface HostileServerOptions {
   chunkBytes?: number;
   /** Milliseconds to wait after each chunk. Default 0. */
   chunkMs?: number;
+  /** Where requests for all other paths are answered, without being counted. Default: nowhere, with 404. */
+  elsewhere?: string;
 }
 
 interface ServedFile {
@@ -100,7 +108,7 @@ const DRIP_MS = 20;
 /** @param contents by path, which begins with a slash */
 export async function startHostileServer(
   contents: ReadonlyMap<string, Uint8Array>,
-  { etags = true, chunkBytes = 16 << 10, chunkMs = 0 }: HostileServerOptions = {},
+  { etags = true, chunkBytes = 16 << 10, chunkMs = 0, elsewhere }: HostileServerOptions = {},
 ): Promise<HostileServer> {
   const files = new Map<string, ServedFile>();
   for (const [path, bytes] of contents) files.set(path, { contents: bytes, version: 1 });
@@ -122,6 +130,10 @@ export async function startHostileServer(
       'access-control-allow-origin': '*',
       'access-control-expose-headers': 'content-range, etag',
     };
+    if (elsewhere !== undefined && !files.has(path)) {
+      forward(request, response, elsewhere);
+      return;
+    }
     const fault = request.method === 'GET' && !isOther ? takeFault(path) : null;
     const file = files.get(path);
     const answer: ServedAnswer = {
@@ -239,6 +251,16 @@ export async function startHostileServer(
       for (const origin of origins) await origin.open();
     },
   };
+}
+
+function forward(request: IncomingMessage, response: ServerResponse, to: string): void {
+  const { pathname, search } = new URL(request.url ?? '/', 'http://localhost');
+  const forwarded = httpRequest(new URL(pathname + search, to), { headers: request.headers }, (answer) => {
+    response.writeHead(answer.statusCode ?? 502, answer.headers);
+    answer.pipe(response);
+  });
+  forwarded.on('error', (error) => response.destroy(error));
+  forwarded.end();
 }
 
 type Respond = (request: IncomingMessage, response: ServerResponse) => Promise<void>;

@@ -25,7 +25,7 @@ afterEach(async () => {
 const fetchTo = (store: MemoryWeightStore, options: Partial<FetchModelOptions> = {}) =>
   fetchModel(
     { id: 'm', url: server.url },
-    { store, baseUrl: server.url, clock: createTestClock(), pieceBytes: 16_384, ...options },
+    { store, baseUrl: server.url, clock: createTestClock(), journalBytes: 16_384, ...options },
   );
 const shardBytesSent = () => server.sentBytes() - smallBytes;
 

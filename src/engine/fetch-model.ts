@@ -45,7 +45,7 @@ export interface ModelDescriptionFiles {
 }
 
 export interface FetchModelOptions
-  extends Pick<ShardDownloadOptions, 'signal' | 'clock' | 'stallMs' | 'pieceBytes'> {
+  extends Pick<ShardDownloadOptions, 'signal' | 'clock' | 'stallMs' | 'journalBytes'> {
   store: WeightStore;
   /** Resolves relative URLs. */
   baseUrl: string;
@@ -301,7 +301,7 @@ async function downloadShards(
   { id, files }: NewModel,
   folder: URL,
   missing: readonly StoredFile[],
-  { store, signal, onProgress, clock, stallMs, pieceBytes }: FetchModelOptions,
+  { store, signal, onProgress, clock, stallMs, journalBytes }: FetchModelOptions,
   onShard: (shard: StoredFile, bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
 ): Promise<void> {
   const totalBytes = sumBytes(files);
@@ -312,7 +312,7 @@ async function downloadShards(
   const failure = new AbortController();
   const signals = [failure.signal, signal].filter((each) => each !== undefined);
   const shardOptions: ShardDownloadOptions = {
-    ...{ store, modelId: id, onBytes, clock, stallMs, pieceBytes },
+    ...{ store, modelId: id, onBytes, clock, stallMs, journalBytes },
     signal: AbortSignal.any(signals),
   };
   const queue = [...missing];

@@ -57,7 +57,7 @@ interface Plan {
   faults: Fault[];
   /** Fraction of the bytes after which the download is aborted; null: never. */
   abortAt: number | null;
-  pieceBytes: number;
+  journalBytes: number;
   /** Whether an older build is stored under the same name. */
   hasOlder: boolean;
 }
@@ -97,7 +97,7 @@ function planRun(seed: number, hasOrigins: boolean): Plan {
     server: { etags: random() < 0.8, chunkBytes: 4096 },
     faults,
     abortAt: random() < 0.2 ? random() : null,
-    pieceBytes: Math.ceil(1000 * 64 ** random()),
+    journalBytes: Math.ceil(1000 * 64 ** random()),
     hasOlder: random() < 0.5,
   };
 }
@@ -128,7 +128,7 @@ export async function runSeededDownload(
         baseUrl: server.url,
         clock: createTestClock(seed),
         ...(abort !== undefined && stalls && { stallMs: STALL_MS }),
-        pieceBytes: plan.pieceBytes,
+        journalBytes: plan.journalBytes,
         ...(abort && {
           signal: abort.signal,
           onProgress: ({ bytes }) => {

@@ -3,8 +3,8 @@ import { isTramontaneError } from '../../base/errors.ts';
 import type { Journal, JournalPiece } from '../../storage/journal.ts';
 import type { PartialBytes } from './remote-file.ts';
 
-/** Bytes of one piece of a journal: as many may be lost when a tab is killed. */
-export const PIECE_BYTES = 8 << 20;
+/** Bytes that are written to a journal at once: on each connection as many may be lost when a tab is killed. */
+export const JOURNAL_BYTES = 2 << 20;
 
 /**
  * Fills what is missing in a part as far as the journal reaches without a gap.

@@ -5,7 +5,7 @@
 import { abortable } from '../../base/abort.ts';
 import { type ByteSource, checkRange } from '../../formats/byte-source.ts';
 import type { Journal, JournalPiece } from '../../storage/journal.ts';
-import { fillFromJournal, PIECE_BYTES, writeToJournal } from './journalling.ts';
+import { fillFromJournal, JOURNAL_BYTES, writeToJournal } from './journalling.ts';
 import { type PartialBytes, partAt, type ReceivingSource } from './remote-file.ts';
 
 export interface ByteRange {
@@ -35,14 +35,17 @@ export interface PlannedSourceOptions {
   windowBytes?: number | undefined;
   /** Default 4. */
   connections?: number | undefined;
-  /** Bytes of one request, and of one piece of the journal. Default 8 MiB. */
+  /** Bytes of one request. Default 8 MiB. */
   pieceBytes?: number | undefined;
+  /** Bytes that are journalled at once. Default 2 MiB. */
+  journalBytes?: number | undefined;
   /** Told how many bytes have come, from the network or from the journal. */
   onBytes?: ((byteLength: number) => void) | undefined;
 }
 
 const WINDOW_BYTES = 48 << 20;
 const CONNECTIONS = 4;
+const PIECE_BYTES = 8 << 20;
 
 export function createPlannedSource(
   file: ReceivingSource,
@@ -51,7 +54,7 @@ export function createPlannedSource(
   return new RemoteSource(file, options);
 }
 
-/** Expected bytes that lie together: one request, one piece of the journal. */
+/** Expected bytes that lie together: one request. */
 interface Piece extends ByteRange {
   /** Bytes that have not been read; at 0 the piece is given up. */
   unread: number;
@@ -69,6 +72,7 @@ class RemoteSource implements PlannedSource {
   readonly #windowBytes: number;
   readonly #connections: number;
   readonly #pieceBytes: number;
+  readonly #journalBytes: number;
   readonly #onBytes: (byteLength: number) => void;
   readonly #signal: AbortSignal;
   readonly #closing = new AbortController();
@@ -79,7 +83,9 @@ class RemoteSource implements PlannedSource {
   #pieces: Piece[] = [];
   /** Expected and not stored. */
   #wanted: readonly ByteRange[] = [];
+  /** One a connection. */
   readonly #tasks = new Set<Promise<void>>();
+  readonly #saves = new Set<Promise<void>>();
   /** Buffers that were used before: left to the garbage collector they would pile up. */
   readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
   #heldBytes = 0;
@@ -92,6 +98,7 @@ class RemoteSource implements PlannedSource {
     this.#windowBytes = options.windowBytes ?? WINDOW_BYTES;
     this.#connections = options.connections ?? CONNECTIONS;
     this.#pieceBytes = options.pieceBytes ?? PIECE_BYTES;
+    this.#journalBytes = options.journalBytes ?? JOURNAL_BYTES;
     this.#onBytes = options.onBytes ?? (() => {});
     const signals = [this.#closing.signal, options.signal].filter((signal) => signal !== undefined);
     this.#signal = AbortSignal.any(signals);
@@ -153,7 +160,7 @@ class RemoteSource implements PlannedSource {
 
   async close(): Promise<void> {
     this.#closing.abort(new DOMException('The source was closed.', 'AbortError'));
-    await Promise.all(this.#tasks);
+    await Promise.all([...this.#tasks, ...this.#saves]);
     for (const piece of this.#pieces) await this.#save(piece);
     this.#pieces = [];
   }
@@ -185,17 +192,23 @@ class RemoteSource implements PlannedSource {
     piece.part = { offset: piece.offset, bytes: buffer.subarray(0, piece.byteLength), received: 0 };
     piece.ready = this.#fetch(piece, piece.part);
     // A connection is free when its piece is in the journal, too: the disk sets the pace where it is slower.
-    const task = piece.ready
-      .then(() => this.#save(piece))
+    const task = this.#watch(
+      this.#tasks,
+      piece.ready.then(() => this.#save(piece)),
+    );
+    void task.then(() => this.#fetchAhead());
+    return piece.ready;
+  }
+
+  /** Remembers what goes on, as long as it does, and its failure. */
+  #watch(ongoing: Set<Promise<void>>, action: Promise<void>): Promise<void> {
+    const watched = action
       .catch((error) => {
         this.#failure ??= { error };
       })
-      .finally(() => {
-        this.#tasks.delete(task);
-        this.#fetchAhead();
-      });
-    this.#tasks.add(task);
-    return piece.ready;
+      .finally(() => ongoing.delete(watched));
+    ongoing.add(watched);
+    return watched;
   }
 
   async #fetch(piece: Piece, part: PartialBytes): Promise<void> {
@@ -210,6 +223,8 @@ class RemoteSource implements PlannedSource {
     await this.#file.receive(part, this.#signal, (byteLength) => {
       this.counts.fetched += byteLength;
       this.#onBytes(byteLength);
+      const isDue = part.received - piece.journalled >= this.#journalBytes;
+      if (isDue && part.received < part.bytes.byteLength) void this.#watch(this.#saves, this.#save(piece));
     });
   }
 

@@ -215,8 +215,8 @@ function rangeUnsupported(url: string, what: string): TramontaneError {
 }
 
 /**
- * Takes the rest of a part from a body.
- * @throws TransientFailure where there is too little, which stays, or too much, which does not
+ * Takes the rest of a part from a body. What is more than was asked for is left where it is.
+ * @throws TransientFailure where there is too little, which stays
  */
 async function fill(
   part: PartialBytes,
@@ -227,25 +227,18 @@ async function fill(
   const { bytes } = part;
   const before = part.received;
   for await (const chunk of chunks) {
-    if (part.received + chunk.byteLength > bytes.byteLength) {
-      onBytes(before - part.received);
-      part.received = before;
-      throw wrongLength(url, `sent more than the ${bytes.byteLength - before} bytes it was asked for`);
-    }
-    bytes.set(chunk, part.received);
-    part.received += chunk.byteLength;
-    onBytes(chunk.byteLength);
+    const taken = chunk.subarray(0, bytes.byteLength - part.received);
+    bytes.set(taken, part.received);
+    part.received += taken.byteLength;
+    onBytes(taken.byteLength);
+    if (taken.byteLength < chunk.byteLength) return;
   }
-  if (part.received < bytes.byteLength) {
-    throw wrongLength(url, `sent ${part.received - before} of ${bytes.byteLength - before} bytes`);
-  }
-}
-
-function wrongLength(url: string, what: string): TransientFailure {
-  return new TransientFailure(
-    new TramontaneError('download-failed', `${url} ${what}.`, {
-      nextStep: 'Try again; what is stored is kept.',
-      data: { url },
-    }),
+  if (part.received === bytes.byteLength) return;
+  throw new TransientFailure(
+    new TramontaneError(
+      'download-failed',
+      `${url} sent ${part.received - before} of ${bytes.byteLength - before} bytes.`,
+      { nextStep: 'Try again; what is stored is kept.', data: { url } },
+    ),
   );
 }

@@ -6,7 +6,7 @@ import { isTramontaneError, TramontaneError } from '../../base/errors.ts';
 import { sha256Hex } from '../../base/sha256.ts';
 import type { Journal } from '../../storage/journal.ts';
 import type { StoredFile, WeightStore } from '../../storage/weight-store.ts';
-import { fillFromJournal, PIECE_BYTES, writeToJournal } from './journalling.ts';
+import { fillFromJournal, JOURNAL_BYTES, writeToJournal } from './journalling.ts';
 import { type PartialBytes, partAt } from './remote-file.ts';
 import { TransientFailure, withRetries } from './retry.ts';
 import {
@@ -26,8 +26,8 @@ export interface ShardDownloadOptions extends DownloadOptions {
   modelId: string;
   /** Told how many bytes have come, from the network or from the journal; negative where they were of no use. */
   onBytes: (byteLength: number) => void;
-  /** Default 8 MiB. */
-  pieceBytes?: number | undefined;
+  /** Bytes that are journalled at once. Default 2 MiB. */
+  journalBytes?: number | undefined;
 }
 
 /** Times that a shard is begun from its first byte. */
@@ -54,7 +54,7 @@ class ShardDownload {
   readonly #url: string;
   readonly #shard: StoredFile;
   readonly #options: ShardDownloadOptions;
-  readonly #pieceBytes: number;
+  readonly #journalBytes: number;
   readonly #part: PartialBytes;
   /** Of the file that the received bytes are of; null before there are any. */
   #state: FileState | null = null;
@@ -69,7 +69,7 @@ class ShardDownload {
     this.#url = url;
     this.#shard = shard;
     this.#options = options;
-    this.#pieceBytes = options.pieceBytes ?? PIECE_BYTES;
+    this.#journalBytes = options.journalBytes ?? JOURNAL_BYTES;
     this.#part = partAt(0, shard.byteLength);
   }
 
@@ -152,7 +152,7 @@ class ShardDownload {
         this.#most = part.received;
         progressed();
       }
-      if (part.received - this.#journalled >= this.#pieceBytes && part.received < byteLength)
+      if (part.received - this.#journalled >= this.#journalBytes && part.received < byteLength)
         await this.#save();
     }
     if (part.received === byteLength) return;

@@ -1,0 +1,282 @@
+/**
+ * What happens to stored models when things go wrong in a real browser: tabs that are killed, disks that are full, data
+ * that is cleared, tabs that meet. With the built site and a server that counts what it sends.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Browser, type BrowserContext, expect, type Page, test } from 'playwright/test';
+import { SITE } from '../../scripts/lib/site.ts';
+import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
+import { ROOT } from '../../scripts/lib/up-to-date.ts';
+import type { Progress } from '../../src/engine/api.ts';
+import {
+  type HostileServer,
+  type HostileServerOptions,
+  startHostileServer,
+} from '../tools/hostile-server.ts';
+import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
+
+type CommandApi = typeof import('../../src/app/ask-page.ts').commandApi;
+declare const tramontane: CommandApi;
+
+const TINY = 'tiny-mistral';
+const SMOLLM2 = 'smollm2';
+const MIB = 1 << 20;
+/** What a kill may cost a download: on each connection what is not in the journal yet, and what is in buffers. */
+const LOST_BY_KILL = 4 * (2 + 2) * MIB;
+
+let site: StaticServer;
+const folders = new Map<string, ReadonlyMap<string, Uint8Array>>();
+
+test.beforeAll(async () => {
+  site = await startStaticServer({ mounts: { '/': SITE } });
+  const tiny = await ensureTinyMistral('plain');
+  const sources = { [TINY]: tiny.folder, [SMOLLM2]: join(ROOT, 'public/models/smollm2-135m-instruct') };
+  for (const [id, folder] of Object.entries(sources)) {
+    const names = await readdir(folder);
+    const contents = names.map(
+      async (name) => [`/${id}/${name}`, await readFile(join(folder, name))] as const,
+    );
+    folders.set(id, new Map(await Promise.all(contents)));
+  }
+});
+
+test.afterAll(() => site?.close());
+
+const shardPaths = (id: string) =>
+  [...folders.get(id)!.keys()].filter((path) => path.includes('shard')).sort();
+const shardBytes = (id: string) =>
+  shardPaths(id).reduce((sum, path) => sum + folders.get(id)!.get(path)!.byteLength, 0);
+const shardBytesSent = (server: HostileServer) =>
+  server.answers.reduce((sum, { path, sentBytes }) => sum + (path.includes('shard') ? sentBytes : 0), 0);
+
+/** A server of the site and one model, and a browser profile of its own. */
+async function withSite(
+  browser: Browser,
+  id: string,
+  options: HostileServerOptions,
+  use: (server: HostileServer, context: BrowserContext) => Promise<void>,
+): Promise<void> {
+  const server = await startHostileServer(folders.get(id)!, { ...options, elsewhere: site.url });
+  const context = await browser.newContext();
+  try {
+    await use(server, context);
+  } finally {
+    await context.close();
+    await server.close();
+  }
+}
+
+async function openPage(server: HostileServer, context: BrowserContext): Promise<Page> {
+  const page = await context.newPage();
+  await page.goto(`${server.url}ask.html`);
+  await page.waitForFunction(() => 'tramontane' in globalThis);
+  return page;
+}
+
+interface LoadOutcome {
+  /** Null where the weights are stored and being read. */
+  error: { code: string | null; message: string; nextStep: string | null } | null;
+  phases: string[];
+}
+
+/** Loads a model as far as its weights being read from the store: what the GPU makes of them is tested elsewhere. */
+function load(page: Page, id: string): Promise<LoadOutcome> {
+  return page.evaluate(async (modelId) => {
+    const phases = new Set<string>();
+    const controller = new AbortController();
+    const onProgress = ({ phase }: Progress) => {
+      phases.add(phase);
+      if (phase !== 'download') controller.abort();
+    };
+    const source = { id: modelId, url: new URL(`${modelId}/`, document.baseURI).href };
+    const options = { prefillChunkLength: 64, signal: controller.signal, onProgress };
+    try {
+      await tramontane.engine.loadModel(source, options);
+      return { error: null, phases: [...phases] };
+    } catch (thrown) {
+      if (controller.signal.aborted) return { error: null, phases: [...phases] };
+      const { code, message, nextStep } = tramontane.toWireError(thrown);
+      return { error: { code, message, nextStep }, phases: [...phases] };
+    }
+  }, id);
+}
+
+const listStored = (page: Page) =>
+  page.evaluate(async () => (await tramontane.engine.listStoredModels()).map(({ id }) => id));
+
+/** Names of files that are not what was stored. */
+const verify = (page: Page, id: string) =>
+  page.evaluate(async (modelId) => {
+    const manager = await tramontane.createManager();
+    try {
+      return (await manager.verifyModel(modelId)).damaged;
+    } finally {
+      await manager.dispose();
+    }
+  }, id);
+
+test('a tab that is killed in the middle of a download goes on at the byte in the next', async ({
+  browser,
+}) => {
+  await withSite(browser, SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 25 }, async (server, context) => {
+    const page = await openPage(server, context);
+    void load(page, SMOLLM2).catch(() => undefined);
+    await expect.poll(() => shardBytesSent(server), { intervals: [20] }).toBeGreaterThan(60 * MIB);
+    const session = await context.newCDPSession(page);
+    void session.send('Page.crash').catch(() => undefined);
+    await page.waitForEvent('crash');
+    await page.close();
+    const killedAt = shardBytesSent(server);
+    expect(killedAt).toBeLessThan(shardBytes(SMOLLM2));
+
+    server.answers.length = 0;
+    const next = await openPage(server, context);
+    expect(await listStored(next)).toEqual([]);
+    expect((await load(next, SMOLLM2)).error).toBeNull();
+    const resent = shardBytesSent(server) + killedAt - shardBytes(SMOLLM2);
+    console.log(
+      `killed after ${(killedAt / MIB).toFixed(1)} MiB; ${(resent / MIB).toFixed(1)} MiB were sent again`,
+    );
+    expect(resent).toBeLessThan(LOST_BY_KILL);
+    expect(server.answers.some(({ status, offset }) => status === 206 && offset > 0)).toBe(true);
+    expect(await listStored(next)).toEqual([SMOLLM2]);
+    expect(await verify(next, SMOLLM2)).toEqual([]);
+  });
+});
+
+test('a disk that is full in the middle of a download: what is stored is kept, and enough for the rest', async ({
+  browser,
+}) => {
+  await withSite(browser, SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 20 }, async (server, context) => {
+    const page = await openPage(server, context);
+    const session = await context.newCDPSession(page);
+    const { origin } = new URL(server.url);
+    // Less than the browser tells of (src/storage/quota.ts), as a disk that fills up meanwhile.
+    await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 22 * MIB });
+    const { error } = await load(page, SMOLLM2);
+    expect(error).toMatchObject({ code: 'storage-quota', nextStep: expect.any(String) });
+    expect(await listStored(page)).toEqual([]);
+    const keptBytes = await page.evaluate(async () => {
+      const manager = await tramontane.createManager();
+      return (await manager.listPendingModels())[0]?.doneBytes ?? 0;
+    });
+    expect(keptBytes).toBeGreaterThan(0);
+
+    await session.send('Storage.overrideQuotaForOrigin', { origin });
+    server.answers.length = 0;
+    expect((await load(page, SMOLLM2)).error).toBeNull();
+    expect(shardBytesSent(server)).toBe(shardBytes(SMOLLM2) - keptBytes);
+    expect(await verify(page, SMOLLM2)).toEqual([]);
+  });
+});
+
+test('data that is cleared in the middle of a download, or between two loads', async ({ browser }) => {
+  await withSite(browser, SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 20 }, async (server, context) => {
+    const page = await openPage(server, context);
+    const session = await context.newCDPSession(page);
+    const origin = new URL(server.url).origin;
+    const clear = () => session.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' });
+
+    const interrupted = load(page, SMOLLM2);
+    // The smaller shards are stored by then, and gone when the manifest would be written.
+    await expect.poll(() => shardBytesSent(server), { intervals: [20] }).toBeGreaterThan(80 * MIB);
+    await clear();
+    const { error } = await interrupted;
+    expect(['shard-missing', 'storage-failed']).toContain(error?.code);
+    expect(error?.nextStep).toBeTruthy();
+    expect(await listStored(page)).toEqual([]);
+    expect((await load(page, SMOLLM2)).error).toBeNull();
+    expect(await verify(page, SMOLLM2)).toEqual([]);
+
+    await clear();
+    expect(await listStored(page)).toEqual([]);
+    server.answers.length = 0;
+    expect((await load(page, SMOLLM2)).error).toBeNull();
+    expect(shardBytesSent(server)).toBe(shardBytes(SMOLLM2));
+  });
+});
+
+test('two tabs that load the same model at once download it once', async ({ browser }) => {
+  await withSite(browser, TINY, { chunkBytes: 8192, chunkMs: 40 }, async (server, context) => {
+    const pages = [await openPage(server, context), await openPage(server, context)];
+    const outcomes = await Promise.all(pages.map((page) => load(page, TINY)));
+    expect(outcomes.map(({ error }) => error)).toEqual([null, null]);
+    expect(shardBytesSent(server)).toBe(shardBytes(TINY));
+    // The one that waits shows how far the other is.
+    for (const { phases } of outcomes) expect(phases).toEqual(expect.arrayContaining(['download', 'read']));
+  });
+});
+
+/** Reads and writes a record of the weight store's database, behind the page's back. */
+function changeRecord(page: Page, key: string[], change: 'as-version-1' | 'flip-a-bit'): Promise<void> {
+  return page.evaluate(
+    async ([recordKey, how]) => {
+      const settle = <T>(request: IDBRequest<T>) =>
+        new Promise<T>((resolve, reject) => {
+          request.onsuccess = () => resolve(request.result);
+          request.onerror = () => reject(request.error);
+        });
+      const database = await settle(indexedDB.open('tramontane-weights'));
+      const files = () => database.transaction('files', 'readwrite').objectStore('files');
+      const value = await settle(files().get(recordKey));
+      let changed: unknown;
+      if (how === 'flip-a-bit') {
+        const bytes = new Uint8Array(await (value as Blob).arrayBuffer());
+        bytes[1000]! ^= 4;
+        changed = new Blob([bytes]);
+      } else {
+        const { id, source, files: list, storedAt } = value;
+        const shards = list.map(({ name, byteLength, sha256 }: Record<string, unknown>) => ({
+          ...{ name, byteLength, sha256, md5: null },
+        }));
+        changed = { version: 1, id, url: source.url, files: shards, storedAt };
+      }
+      await settle(files().put(changed, recordKey));
+      database.close();
+    },
+    [key, change] as const,
+  );
+}
+
+test('a model that version 1 of the store wrote is used as it is, and then of version 2', async ({
+  browser,
+}) => {
+  await withSite(browser, TINY, {}, async (server, context) => {
+    const page = await openPage(server, context);
+    expect((await load(page, TINY)).error).toBeNull();
+    await changeRecord(page, [TINY, 'tramontane-manifest'], 'as-version-1');
+    server.answers.length = 0;
+
+    const next = await openPage(server, context);
+    const [before] = await next.evaluate(() => tramontane.engine.listStoredModels());
+    expect(before).toMatchObject({ id: TINY, contextLength: 2048, parameterCount: expect.any(Number) });
+    const { error, phases } = await load(next, TINY);
+    expect(error).toBeNull();
+    expect(phases).not.toContain('download');
+    expect(shardBytesSent(server)).toBe(0);
+    expect(await verify(next, TINY)).toEqual([]);
+    const [after] = await next.evaluate(() => tramontane.engine.listStoredModels());
+    expect(after).toEqual({ ...before, storedAt: expect.any(Number) });
+  });
+});
+
+test('a bit that flips on the disk is found, and only its file is fetched again', async ({ browser }) => {
+  await withSite(browser, TINY, {}, async (server, context) => {
+    const page = await openPage(server, context);
+    expect((await load(page, TINY)).error).toBeNull();
+    const [path] = shardPaths(TINY);
+    const name = path!.split('/').at(-1)!;
+    const tensorCache = JSON.parse(
+      Buffer.from(folders.get(TINY)!.get(`/${TINY}/tensor-cache.json`)!).toString('utf8'),
+    );
+    const { sha256 } = tensorCache.records.find(({ dataPath }: { dataPath: string }) => dataPath === name);
+    await changeRecord(page, [TINY, `${name}.${sha256.slice(0, 16)}`], 'flip-a-bit');
+    expect(await verify(page, TINY)).toEqual([name]);
+    expect(await listStored(page)).toEqual([]);
+    server.answers.length = 0;
+    expect((await load(page, TINY)).error).toBeNull();
+    expect(shardBytesSent(server)).toBe(folders.get(TINY)!.get(path!)!.byteLength);
+    expect(await verify(page, TINY)).toEqual([]);
+  });
+});

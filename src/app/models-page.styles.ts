@@ -2,23 +2,8 @@
 import { css } from 'lit';
 
 export const modelsPageStyles = css`
-  :host {
-    display: block;
-    overflow-y: auto;
-    background: var(--_surface);
-    color: var(--_text);
-    font-family: var(--_font);
-    font-size: var(--_text-large);
-    line-height: 1.5;
-    container-type: inline-size;
-  }
-
   .page {
-    display: grid;
-    gap: var(--_space-5);
     max-width: 72rem;
-    margin: 0 auto;
-    padding: var(--_space-5) var(--_space-5) var(--_space-6);
   }
 
   .intro {

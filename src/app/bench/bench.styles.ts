@@ -2,22 +2,11 @@ import { css } from 'lit';
 
 export const benchStyles = css`
   :host {
-    display: block;
-    overflow-y: auto;
-    background: var(--_surface);
-    color: var(--_text);
-    font-family: var(--_font);
     font-size: var(--_text-medium);
-    line-height: 1.5;
-    container-type: inline-size;
   }
 
   .page {
-    display: grid;
-    gap: var(--_space-5);
     max-width: 64rem;
-    margin: 0 auto;
-    padding: var(--_space-5) var(--_space-5) var(--_space-6);
   }
 
   .page > *,

@@ -18,6 +18,7 @@ import { definePart } from '../../ui/define-part.ts';
 import { icons } from '../../ui/icons.ts';
 import { describeProgress } from '../../ui/progress/describe-progress.ts';
 import { base, tokens } from '../../ui/tokens.css.ts';
+import { pageContentStyles } from '../page-content.styles.ts';
 import { versions } from '../versions.ts';
 import { benchStyles } from './bench.styles.ts';
 import { TramontaneChart } from './chart.ts';
@@ -44,7 +45,7 @@ type Size = 'auto' | 'full' | 'short';
  * @fires tramontane-error-occurred - Something failed; it is shown already (`error`).
  */
 export class TramontaneBench extends LitElement {
-  static override styles = [tokens, base, controls, benchStyles];
+  static override styles = [tokens, base, controls, pageContentStyles, benchStyles];
 
   @property({ attribute: false }) engine: BenchmarkEngine | null = null;
   @property({ attribute: false }) models: readonly ModelCard[] = [];

@@ -18,6 +18,7 @@ import { icons } from '../../ui/icons.ts';
 import { describeProgress } from '../../ui/progress/describe-progress.ts';
 import { base, tokens } from '../../ui/tokens.css.ts';
 import { modelsPageStyles } from '../models-page.styles.ts';
+import { pageContentStyles } from '../page-content.styles.ts';
 import { pageLink } from '../page-link.ts';
 import { describeProbe, renderDevice } from './device-view.ts';
 import { importStyles } from './import.styles.ts';
@@ -29,7 +30,16 @@ import { type PreviewActions, placeOf, renderPreview } from './preview-view.ts';
 const PAGE_TITLE = 'Import a model: Tramontane';
 
 export class TramontaneImport extends LitElement {
-  static override styles = [tokens, base, controls, modelViews, fitStyles, modelsPageStyles, importStyles];
+  static override styles = [
+    tokens,
+    base,
+    controls,
+    modelViews,
+    fitStyles,
+    pageContentStyles,
+    modelsPageStyles,
+    importStyles,
+  ];
 
   @property({ attribute: false }) manager: ModelManager | null = null;
   @property({ attribute: false }) storage: OriginStorage = originStorage;

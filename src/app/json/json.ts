@@ -12,6 +12,7 @@ import { controls } from '../../ui/controls.styles.ts';
 import { FrameScheduler } from '../../ui/frame-scheduler.ts';
 import { icons } from '../../ui/icons.ts';
 import { base, tokens } from '../../ui/tokens.css.ts';
+import { pageContentStyles } from '../page-content.styles.ts';
 import { checkSchema, type SchemaProblem } from './check-schema.ts';
 import { examples } from './examples.ts';
 import { jsonStyles } from './json.styles.ts';
@@ -44,7 +45,7 @@ function formatSchema(schema: unknown): string {
  * @fires tramontane-error-occurred - Something failed; it is shown already (`error`).
  */
 export class TramontaneJson extends LitElement {
-  static override styles = [tokens, base, controls, modelViews, jsonStyles];
+  static override styles = [tokens, base, controls, modelViews, pageContentStyles, jsonStyles];
 
   @property({ attribute: false }) engine: Engine | null = null;
   @property({ attribute: false }) models: readonly ModelCard[] = [];

@@ -25,6 +25,7 @@ import { icons } from '../../ui/icons.ts';
 import { describeProgress } from '../../ui/progress/describe-progress.ts';
 import { base, tokens } from '../../ui/tokens.css.ts';
 import { modelsPageStyles } from '../models-page.styles.ts';
+import { pageContentStyles } from '../page-content.styles.ts';
 import { pageLink } from '../page-link.ts';
 import { storageStyles } from './storage.styles.ts';
 
@@ -51,7 +52,15 @@ function toError(error: unknown): Error {
 }
 
 export class TramontaneStorage extends LitElement {
-  static override styles = [tokens, base, controls, modelViews, modelsPageStyles, storageStyles];
+  static override styles = [
+    tokens,
+    base,
+    controls,
+    modelViews,
+    pageContentStyles,
+    modelsPageStyles,
+    storageStyles,
+  ];
 
   @property({ attribute: false }) manager: ModelManager | null = null;
   @property({ attribute: false }) storage: OriginStorage = originStorage;

@@ -17,6 +17,13 @@ test('long and deep values are cut off, without being written out first', () => 
   expect(shown(JSON.parse(`${'{"a":'.repeat(1e5)}1${'}'.repeat(1e5)}`))).toBe('{"a":{"a":{"a":{"a":{…}}}}}');
 });
 
+test('of a very long list, only the beginning is looked at', () => {
+  const list = new Array<number>(5_000_000).fill(7);
+  const startMs = performance.now();
+  expect(shown({ list })).toMatch(/^\{"list":\[7,7,.*…$/);
+  expect(performance.now() - startMs).toBeLessThan(500);
+});
+
 test('clip keeps what fits', () => {
   expect(clip('abc', 3)).toBe('abc');
   expect(clip('abcd', 3)).toBe('abc…');

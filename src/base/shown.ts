@@ -23,12 +23,20 @@ function toJson(value: unknown, budget: number, depth: number): string {
   const isArray = Array.isArray(value);
   if (depth === 0) return isArray ? '[…]' : '{…}';
   let json = '';
-  for (const key in value) {
-    if (json.length > budget) break;
-    if (!Object.hasOwn(value, key)) continue;
-    const item = toJson((value as Record<string, unknown>)[key], budget - json.length, depth - 1);
-    const name = isArray ? '' : `${JSON.stringify(key.slice(0, budget))}:`;
-    json += `${json === '' ? '' : ','}${name}${item}`;
+  const add = (name: string, item: unknown): boolean => {
+    if (json.length > budget) return false;
+    json += `${json === '' ? '' : ','}${name}${toJson(item, budget - json.length, depth - 1)}`;
+    return true;
+  };
+  if (isArray) {
+    // Not `for in`, which makes names of all indices before the first turn.
+    for (const item of value) if (!add('', item)) break;
+    return `[${json}]`;
   }
-  return isArray ? `[${json}]` : `{${json}}`;
+  for (const key in value) {
+    if (!Object.hasOwn(value, key)) continue;
+    const name = `${JSON.stringify(key.slice(0, budget))}:`;
+    if (!add(name, (value as Record<string, unknown>)[key])) break;
+  }
+  return `{${json}}`;
 }

@@ -258,6 +258,26 @@ describe('SentencePiece', () => {
     expectRefused(base, field, value, code);
   });
 
+  test('more user-defined tokens than a tokenizer could load are refused', () => {
+    const more = Array.from({ length: 1024 }, (_, index) => `[X${index}]`);
+    const withMore = (count: number) =>
+      sentencePieceMetadata({
+        tokens: [...pieces.map(([piece]) => piece), ...more.slice(0, count)],
+        scores: [...pieces.map(([, score]) => score), ...more.slice(0, count).map(() => 0)],
+        types: [...pieces.map(([, , type]) => type), ...more.slice(0, count).map(() => 4)],
+        bos: 1,
+        eos: 2,
+      });
+    expect(() => buildTokenizerJson(withMore(1023))).not.toThrow();
+    expect(() => buildTokenizerJson(withMore(1024))).toThrow(
+      expect.objectContaining({
+        code: 'tokenizer-unsupported',
+        message: expect.stringContaining('1025 user-defined tokens'),
+        data: expect.objectContaining({ field: 'tokenizer.ggml.token_type' }),
+      }),
+    );
+  });
+
   test('a vocabulary without byte pieces is refused', () => {
     const types = integers(pieces.map(([, , type]) => (type === 6 ? 1 : type)));
     const metadata = new Map(base).set('tokenizer.ggml.token_type', types);

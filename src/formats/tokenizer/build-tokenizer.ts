@@ -8,7 +8,7 @@ import { shown } from '../../base/shown.ts';
 import type { GgufMetadata } from '../gguf/gguf.ts';
 import { mergesFromScores } from './merges.ts';
 import { isPreTokenizerName, PRE_TOKENIZERS, type PreTokenizer } from './pre-tokenizers.ts';
-import { byteOfPiece, requireBytePieces } from './sentencepiece.ts';
+import { byteOfPiece, requireBytePieces, requireFewUserDefined } from './sentencepiece.ts';
 import { invalidTokenizer as invalid, unsupportedTokenizer as unsupported } from './tokenizer-errors.ts';
 import { type BuiltTokenizer, createTokenizer, type Pipeline } from './tokenizer-json.ts';
 import { createVocabulary, listStopTokens, type TokenKind, type Vocabulary } from './vocabulary.ts';
@@ -155,6 +155,7 @@ function readSentencePiece(metadata: GgufMetadata): Parts {
     entries.filter((_, id) => kinds[id] === 'byte'),
     TOKENS,
   );
+  requireFewUserDefined(kinds, TYPES);
   const scores = readPerToken(metadata, SCORES, entries.length, ['float32', 'float64']);
   const unordered = scores.findIndex(Number.isNaN);
   if (unordered >= 0) throw invalid(SCORES, `entry ${unordered} is not a number`);

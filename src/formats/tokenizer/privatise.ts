@@ -6,7 +6,7 @@
 import { errorMessage } from '../../base/errors.ts';
 import { shown } from '../../base/shown.ts';
 import { BYTE_ALPHABET } from './byte-alphabet.ts';
-import { byteOfPiece, requireBytePieces } from './sentencepiece.ts';
+import { byteOfPiece, requireBytePieces, requireFewUserDefined } from './sentencepiece.ts';
 import { invalidTokenizer as invalid, unsupportedTokenizer as unsupported } from './tokenizer-errors.ts';
 import { type BuiltTokenizer, createTokenizer, type Pipeline, SPACE_MARK } from './tokenizer-json.ts';
 import { createVocabulary, listStopTokens, type TokenKind, type Vocabulary } from './vocabulary.ts';
@@ -280,6 +280,7 @@ export function privatiseTokenizerJson(text: string, ends: EndTokens): BuiltToke
       entries.filter((_, id) => kinds[id] === 'byte'),
       'model.vocab',
     );
+    requireFewUserDefined(kinds, 'added_tokens');
   } else checkUnknownToken(model, vocabulary);
   const stopTokenIds = listStopTokens(ends.eosId, ends.stopTokenIds ?? [], controlTokens);
   for (const id of [...stopTokenIds, ends.bosId ?? 0]) {

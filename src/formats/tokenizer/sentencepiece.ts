@@ -4,6 +4,13 @@
  */
 
 import { unsupportedTokenizer } from './tokenizer-errors.ts';
+import type { TokenKind } from './vocabulary.ts';
+
+/**
+ * Each is a step of normalising and of decoding (tokenizer-json.ts), and a regular expression: a thousand take half a
+ * second to load, many thousands minutes. Models have a few hundred at most.
+ */
+const MAX_USER_DEFINED = 1024;
 
 /** @returns null for a piece that is none of `<0x00>` to `<0xFF>`, written as SentencePiece writes them */
 export function byteOfPiece(piece: string): number | null {
@@ -27,4 +34,13 @@ export function requireBytePieces(pieces: Iterable<string>, field: string): void
       'byte fallback (a piece for each byte)',
     ]);
   }
+}
+
+/** @throws TramontaneError `tokenizer-unsupported` for more user-defined tokens than a tokenizer.json can hold in use */
+export function requireFewUserDefined(kinds: readonly TokenKind[], field: string): void {
+  const count = kinds.filter((kind) => kind === 'user-defined').length;
+  if (count <= MAX_USER_DEFINED) return;
+  throw unsupportedTokenizer(field, `a vocabulary with ${count} user-defined tokens`, [
+    `up to ${MAX_USER_DEFINED}`,
+  ]);
 }

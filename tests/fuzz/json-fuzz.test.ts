@@ -21,7 +21,7 @@ import { type Json, mutateJson, mutateText } from './json-mutators.ts';
 import { type Choice, createChoice } from './random-choice.ts';
 
 const SEED = 4_112_026;
-const INPUTS = process.env.TRAMONTANE_FULL === undefined ? 2000 : 100_000;
+const INPUTS = process.env.TRAMONTANE_FULL === undefined ? 1000 : 100_000;
 
 /** Texts that an import of a small GGUF writes. */
 async function importTexts(): Promise<ReadonlyMap<string, string>> {

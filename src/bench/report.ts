@@ -40,7 +40,7 @@ export interface Statistics {
 
 export type SuiteName = 'standard' | 'chat' | 'followup' | 'json' | 'load' | 'selfcheck';
 
-export type Unit = 'tokens/s' | 'ms' | 'MB/s' | '%';
+export type Unit = 'tokens/s' | 'ms' | 'MB/s' | '%' | 'ratio';
 
 export interface BenchTest {
   /** `pp512`, `tg128 @ d2048`, `chat 1k: time to first token`. */

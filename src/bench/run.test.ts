@@ -58,6 +58,9 @@ test('every suite, in one report', async () => {
   expect(requireTest(report, 'cold load: download').statistics.mean).toBeCloseTo(245, 0);
   expect(requireTest(report, 'warm load').statistics.count).toBe(3);
   expect(requireTest(report, 'warm load').statistics.mean).toBeCloseTo(400, 6);
+  expect(requireTest(report, 'warm load: read / stored').statistics.mean).toBe(1);
+  // One read takes 0.15 of 800 ms.
+  expect(requireTest(report, 'warm load: time / raw read').statistics.mean).toBeCloseTo(400 / 120, 6);
   expect(requireTest(report, 'chat 1k: time to first token').statistics.mean).toBeCloseTo(120, 6);
   expect(requireTest(report, 'chat short: time per output token').statistics.mean).toBeCloseTo(2.5, 6);
   expect(requireTest(report, 'follow-up: time to first token, warm').samples).toHaveLength(3);

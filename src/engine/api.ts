@@ -359,6 +359,16 @@ export interface LibraryCounters {
   dispatches: number | null;
 }
 
+/** How the weight store is read. */
+export interface StoreReadTiming {
+  /** Of one read of all shards. */
+  ms: number;
+  /** Of the shards, as they are stored. */
+  storedBytes: number;
+  /** Taken out of the store by the load of the model: shards and small files. */
+  loadReadBytes: number;
+}
+
 /**
  * An engine that can be measured below the level of chats. {@link fillContext} begins a measurement: the conversation
  * in the KV cache is forgotten. The next chat or score ends it. All throw `request-invalid`, `context-exceeded`,
@@ -381,6 +391,9 @@ export interface BenchmarkEngine extends Engine {
   timeDecode(request: { firstToken: number; count: number }, options?: CallOptions): Promise<DecodeTiming>;
 
   readCounters(): Promise<LibraryCounters>;
+
+  /** Reads the loaded model's shards from the weight store once more, one after the other, and does nothing with them. */
+  timeStoreReads(options?: CallOptions): Promise<StoreReadTiming>;
 
   describeModel(): Promise<LoadedModelFacts>;
 }

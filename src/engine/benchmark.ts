@@ -3,7 +3,8 @@
  * where they run, so that neither messages between threads nor tokenizers are in the figures.
  */
 import { TramontaneError } from '../base/errors.ts';
-import type { DecodeTiming, PrefillTiming } from './api.ts';
+import type { DecodeTiming, PrefillTiming, StoreReadTiming } from './api.ts';
+import type { ModelReader } from './model-reader.ts';
 import { requireInteger, requireTokenIds } from './request-checks.ts';
 import type { WebLlmAdapter } from './webllm-adapter.ts';
 
@@ -42,6 +43,26 @@ export async function timeDecode(
     ends.push(now());
   }
   return { ms: ends.at(-1)! - startMs, stepMs: durations(startMs, ends), tokens };
+}
+
+/**
+ * Reads every shard once, one after the other, as a load does, and drops what it gets.
+ * @param loadReadBytes that the load of the model took out of the store
+ * @throws TramontaneError `shard-missing`, `shard-truncated`, `storage-failed`; `signal.reason`
+ */
+export async function timeStoreReads(
+  reader: ModelReader,
+  loadReadBytes: number,
+  signal: AbortSignal,
+  now: () => number,
+): Promise<StoreReadTiming> {
+  let storedBytes = 0;
+  const startMs = now();
+  for (const { name } of reader.shards) {
+    signal.throwIfAborted();
+    storedBytes += (await reader.read(name)).byteLength;
+  }
+  return { ms: now() - startMs, storedBytes, loadReadBytes };
 }
 
 /** From the points in time at which parts ended to how long each took. */

@@ -26,6 +26,7 @@ import type {
   ScoreRequest,
   ScoreResult,
   StoredModelInfo,
+  StoreReadTiming,
   Timings,
   Usage,
 } from './api.ts';
@@ -131,6 +132,8 @@ export function createFakeEngine(options: Partial<FakeEngineOptions> = {}): Benc
 
 const VOCABULARY_SIZE = 49_152;
 const CHUNK_TOKENS = 256;
+/** Of the time of a load. */
+const READ_SHARE = 0.15;
 
 /** What the fake model finds most probable after a token. */
 function fakeNextToken(token: number): number {
@@ -191,7 +194,7 @@ class FakeEngine implements BenchmarkEngine {
     const wasStored = this.#stored.has(source.id) || this.#options.stored;
     const phases: [ProgressPhase, number, number][] = [
       ...(wasStored ? [] : ([['download', 0.5, byteLength]] as [ProgressPhase, number, number][])),
-      ['read', 0.15, byteLength],
+      ['read', READ_SHARE, byteLength],
       ['upload', 0.15, byteLength],
       ['compile', 0.2, 34],
     ];
@@ -437,6 +440,14 @@ class FakeEngine implements BenchmarkEngine {
     await this.#clock.delay((seconds * 1000) / this.#options.speed(start), signal);
     this.#depth += tokens;
     return this.#clock.now() - start;
+  }
+
+  async timeStoreReads({ signal }: CallOptions = {}): Promise<StoreReadTiming> {
+    this.#requireModel();
+    const { byteLength, loadMs } = this.#options;
+    const ms = loadMs * READ_SHARE;
+    await this.#clock.delay(ms, signal);
+    return { ms, storedBytes: byteLength, loadReadBytes: byteLength };
   }
 
   async readCounters(): Promise<LibraryCounters> {

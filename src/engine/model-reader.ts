@@ -19,20 +19,26 @@ const NEXT_STEP =
   'Load the model again, or import it again from the same file: only what is missing is fetched.';
 
 export class ModelReader {
+  readonly shards: readonly StoredFile[];
   readonly #store: WeightStore;
   readonly #id: string;
-  readonly #shards: readonly StoredFile[];
+  #readBytes = 0;
   #lastShards: string[] = [];
 
   constructor(store: WeightStore, id: string, shards: readonly StoredFile[] = []) {
     this.#store = store;
     this.#id = id;
-    this.#shards = shards;
+    this.shards = shards;
+  }
+
+  /** Bytes taken out of the store so far. */
+  get readBytes(): number {
+    return this.#readBytes;
   }
 
   /** @throws TramontaneError `shard-missing`, `shard-truncated`, `storage-failed` */
   async read(name: string): Promise<ArrayBuffer> {
-    const shard = this.#shards.find((candidate) => candidate.name === name);
+    const shard = this.shards.find((candidate) => candidate.name === name);
     if (shard !== undefined) this.#lastShards = [...this.#lastShards, name].slice(-SUSPECT_SHARDS);
     const blob = await this.#store.readFile(this.#id, shard?.storedName ?? name);
     const options = { nextStep: NEXT_STEP, data: { file: name } };
@@ -44,7 +50,9 @@ export class ModelReader {
       throw new TramontaneError('shard-truncated', found, options);
     }
     try {
-      return await blob.arrayBuffer();
+      const contents = await blob.arrayBuffer();
+      this.#readBytes += contents.byteLength;
+      return contents;
     } catch (cause) {
       const what = `${name} cannot be read from the disk: ${errorMessage(cause)}`;
       throw new TramontaneError('storage-failed', what, { ...options, cause });

@@ -22,7 +22,7 @@ import {
   TOKENIZER_FILE,
 } from '../models/model-files.ts';
 import { withModelAlone, withModelFiles } from '../storage/model-lock.ts';
-import type { WeightStore } from '../storage/weight-store.ts';
+import type { StoredFile, WeightStore } from '../storage/weight-store.ts';
 import { readAdapter, requireCaps } from './adapter-report.ts';
 import type {
   AdapterReport,
@@ -45,10 +45,11 @@ import type {
   ScoreRequest,
   ScoreResult,
   StoredModelInfo,
+  StoreReadTiming,
   TokenLogprob,
   Usage,
 } from './api.ts';
-import { timeDecode, timePrefill } from './benchmark.ts';
+import { timeDecode, timePrefill, timeStoreReads } from './benchmark.ts';
 import { checkChatRequest, grammarSchema, hashSeed, stopStrings } from './chat-request.ts';
 import { collectChat } from './collect-chat.ts';
 import { completeText } from './complete-text.ts';
@@ -89,6 +90,10 @@ interface Session {
   generated: boolean;
   source: ModelSource;
   parts: LoadedParts;
+  /** As its load read them. */
+  shards: readonly StoredFile[];
+  /** Taken out of the weight store by its load. */
+  loadReadBytes: number;
   /** True from `fillContext` on, until the next chat or score: what the KV cache holds is no conversation. */
   isMeasuring: boolean;
   /** Set once the GPU device is gone. */
@@ -250,6 +255,17 @@ export class WebLlmEngine implements BenchmarkEngine {
 
   async readCounters(): Promise<LibraryCounters> {
     return this.#requireSession().adapter.readCounters();
+  }
+
+  async timeStoreReads(options: CallOptions = {}): Promise<StoreReadTiming> {
+    return this.#exclusively(options, ({ shards, loadReadBytes, source }, signal) =>
+      timeStoreReads(
+        new ModelReader(this.#options.store, source.id, shards),
+        loadReadBytes,
+        signal,
+        this.#now,
+      ),
+    );
   }
 
   async describeModel(): Promise<LoadedModelFacts> {
@@ -467,6 +483,8 @@ export class WebLlmEngine implements BenchmarkEngine {
           library: { byteLength: wasm.byteLength, sha256: await sha256Hex(wasm) },
           generated,
         },
+        shards: files.shards,
+        loadReadBytes: reader.readBytes,
         isMeasuring: false,
         lost: null,
         gpuError: null,

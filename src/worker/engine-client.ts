@@ -19,6 +19,7 @@ import type {
   ScoreRequest,
   ScoreResult,
   StoredModelInfo,
+  StoreReadTiming,
 } from '../engine/api.ts';
 import { collectChat } from '../engine/collect-chat.ts';
 import { requestPersistence } from '../storage/quota.ts';
@@ -134,6 +135,10 @@ export class EngineClient implements BenchmarkEngine {
 
   readCounters(): Promise<LibraryCounters> {
     return this.#calls.call('readCounters', null);
+  }
+
+  timeStoreReads(options: CallOptions = {}): Promise<StoreReadTiming> {
+    return this.#calls.call('timeStoreReads', null, options);
   }
 
   describeModel(): Promise<LoadedModelFacts> {

@@ -77,6 +77,7 @@ test('what the engine measures comes through, and an abort stops it', async () =
   expect((await client.timePrefill(new Array(300).fill(1))).chunkMs).toHaveLength(2);
   expect(await client.describeModel()).toEqual(await engine.describeModel());
   expect(await client.readCounters()).toEqual(await engine.readCounters());
+  expect(await client.timeStoreReads()).toEqual(await engine.timeStoreReads());
   const controller = new AbortController();
   const long = client.timeDecode({ firstToken: 3, count: 5000 }, { signal: controller.signal });
   const reason = new Error('enough');

@@ -26,6 +26,7 @@ import type {
   ScoreRequest,
   ScoreResult,
   StoredModelInfo,
+  StoreReadTiming,
   VerifyReport,
 } from '../engine/api.ts';
 
@@ -46,6 +47,7 @@ export interface EngineCalls {
   timePrefill: { input: readonly number[]; output: PrefillTiming };
   timeDecode: { input: { firstToken: number; count: number }; output: DecodeTiming };
   readCounters: { input: null; output: LibraryCounters };
+  timeStoreReads: { input: null; output: StoreReadTiming };
   describeModel: { input: null; output: LoadedModelFacts };
   dispose: { input: null; output: null };
 }

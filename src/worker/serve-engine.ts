@@ -92,6 +92,8 @@ async function dispatch(
       return engine.timeDecode(call.input, { signal });
     case 'readCounters':
       return engine.readCounters();
+    case 'timeStoreReads':
+      return engine.timeStoreReads({ signal });
     case 'describeModel':
       return engine.describeModel();
     case 'dispose':

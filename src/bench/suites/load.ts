@@ -21,7 +21,7 @@ export function planLoad(
   return [
     {
       suite: 'load',
-      series: loadSeries('warm'),
+      series: [...loadSeries('warm'), ...STORE_SERIES],
       repetitions: firstLoad.ms > LONG_LOAD_MS ? 1 : size.load.repetitions,
       warmUps: 0,
       setUpWork: NO_WORK,
@@ -29,11 +29,22 @@ export function planLoad(
       async take({ signal }) {
         await engine.unloadModel();
         const { timing } = await timeLoad(engine, source, { ...options, signal }, clock);
-        return loadSample(timing);
+        const raw = await engine.timeStoreReads({ signal });
+        const sample = loadSample(timing);
+        const shares = [raw.loadReadBytes / raw.storedBytes, raw.ms > 0 ? timing.ms / raw.ms : null];
+        return { ...sample, values: [...sample.values, ...shares] };
       },
     },
   ];
 }
+
+/** Of a warm load: what it read of what is stored, and its time as a multiple of one raw read of the same records. */
+const STORE_SERIES: readonly Series[] = ['read / stored', 'time / raw read'].map((what) => ({
+  id: `warm load: ${what}`,
+  unit: 'ratio',
+  tokens: null,
+  depth: 0,
+}));
 
 export function loadSeries(temperature: 'cold' | 'warm'): Series[] {
   const series = (what: string, unit: Series['unit']) => ({

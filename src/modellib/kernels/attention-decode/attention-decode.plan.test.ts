@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { attentionArchitecture } from '../../../../tests/tools/attention-case.ts';
 import { planCaps } from '../../../../tests/tools/plan-caps.ts';
 import type { GpuCaps } from '../../gpu-caps.ts';
-import { evaluateDim, planned } from '../../library-spec.ts';
+import { evaluateAmount, evaluateDim, planned } from '../../library-spec.ts';
 import { decodeAttentionPartialBytes, planDecodeAttention } from './attention-decode.plan.ts';
 
 const caps = planCaps.least;
@@ -30,8 +30,25 @@ test('two dispatches, the first growing with the context', () => {
   expect(merge!.uniforms.map((expr) => evaluateDim(expr, at(129)))).toEqual([2]);
 });
 
-test('the scratch holds every split', () => {
+test('the scratch holds every split, and every score', () => {
   expect(decodeAttentionPartialBytes(mistral, 32768)).toBe(256 * 32 * 132 * 4);
+  const narrow = attentionArchitecture({ headCount: 9, kvHeadCount: 3, headDim: 64 });
+  expect(decodeAttentionPartialBytes(narrow, 200)).toBe(256 * 9 * 4);
+});
+
+test('a processor with subgroups gets scores and values, without workgroup memory or barriers', () => {
+  const software = { ...planCaps.software, isSoftware: true };
+  const [scores, values] = plan(software);
+  const at = (length: number) => ({ one: 1, tokens: 1, position: length - 1, length, count: 0, biased: 0 });
+  expect(scores!.grid.map((expr) => evaluateDim(expr, at(17)))).toEqual([2, 8]);
+  expect(values!.grid.map((expr) => evaluateDim(expr, at(17)))).toEqual([2, 8]);
+  for (const { kernel } of [scores!, values!]) expect(kernel.wgsl).not.toMatch(/var<workgroup>|Barrier/);
+  const variables = at(17);
+  expect([scores!, values!].map(({ work }) => evaluateAmount(work.bytes, variables))).toEqual([
+    32 * 128 * 4 + 17 * (8 * 128 * 2 + 32 * 4),
+    32 * 128 * 4 + 17 * (8 * 128 * 2 + 32 * 4),
+  ]);
+  expect(plan({ ...software, subgroups: false })[0]!.work.op).toBe('attention-split');
 });
 
 test('asks for features only where they are', () => {

@@ -8,10 +8,9 @@ import { reduceArguments, workgroupReduceWgsl } from '../workgroup-reduce/workgr
 /** Positions that one workgroup attends to: two pages of the cache. */
 export const SPLIT_POSITIONS = 128;
 
-/** Invocations of a workgroup. Software is slow at barriers, and compiles longer for more workgroup memory. */
-const splitWorkgroup = ({ isSoftware }: GpuCaps) =>
-  isSoftware === true ? SPLIT_POSITIONS : 2 * SPLIT_POSITIONS;
-const mergeWorkgroup = ({ isSoftware }: GpuCaps) => (isSoftware === true ? 64 : 256);
+/** Invocations of a workgroup: two a position. */
+const SPLIT_WORKGROUP = 2 * SPLIT_POSITIONS;
+const MERGE_WORKGROUP = 256;
 
 /** Most query heads that one workgroup keeps scores and sums for, in registers. */
 const MAX_HEADS = 12;
@@ -19,12 +18,8 @@ const MAX_HEADS = 12;
 /** Invocations that look for the maximum of one head. */
 const MAX_LANES = 16;
 
-/**
- * Query heads of one workgroup: the whole group of a key/value head unless that is too many for the registers; in
- * software one, which compiles soonest.
- */
-export function headsPerWorkgroup({ headCount, kvHeadCount }: AttentionShape, caps: GpuCaps): number {
-  if (caps.isSoftware === true) return 1;
+/** Query heads of one workgroup: the whole group of a key/value head unless that is too many for the registers. */
+export function headsPerWorkgroup({ headCount, kvHeadCount }: AttentionShape): number {
   const group = headCount / kvHeadCount;
   let heads = Math.min(group, MAX_HEADS);
   while (group % heads !== 0) heads--;
@@ -39,22 +34,18 @@ const times = (count: number, line: (i: number) => string) =>
 
 export function attentionSplitKernel(shape: AttentionShape, caps: GpuCaps): KernelSource {
   const { headCount, kvHeadCount, headDim } = shape;
-  const heads = headsPerWorkgroup(shape, caps);
+  const heads = headsPerWorkgroup(shape);
   const group = headCount / kvHeadCount;
   const quads = headDim / 4;
-  const { shaderF16, isSoftware = false } = caps;
-  const workgroup = splitWorkgroup(caps);
-  const parts = workgroup / SPLIT_POSITIONS;
-  const stripes = Math.floor(workgroup / quads);
+  const { shaderF16 } = caps;
+  const stripes = Math.floor(SPLIT_WORKGROUP / quads);
   // Heads whose stripes are added up at a time: as many as workgroup memory has room for.
-  const reduced = isSoftware ? 1 : heads > 8 ? 2 : Math.min(heads, 4);
-  // Compilers of real GPUs unroll short loops to good effect; those of software take seconds over it.
-  const bound = (count: string) => (isSoftware ? `${count} * one` : count);
+  const reduced = heads > 8 ? 2 : Math.min(heads, 4);
   const sharedBytes =
-    (heads * (headDim + SPLIT_POSITIONS + MAX_LANES + 1) + reduced * (4 * workgroup + stripes)) * 4;
+    (heads * (headDim + SPLIT_POSITIONS + MAX_LANES + 1) + reduced * (4 * SPLIT_WORKGROUP + stripes)) * 4;
 
   return createKernel({
-    label: `attention_split_h${headCount}_kv${kvHeadCount}_d${headDim}${shaderF16 ? '_f16' : ''}${isSoftware ? '_software' : ''}`,
+    label: `attention_split_h${headCount}_kv${kvHeadCount}_d${headDim}${shaderF16 ? '_f16' : ''}`,
     header: [
       'attention_split: attention of one token to SPLIT positions, for all query heads of a key/value head',
       'qkv (H + 2 KV, D) f32: the query rows are read; keys, values: f16 caches, laid out as kv-cache.ts says',
@@ -72,7 +63,7 @@ export function attentionSplitKernel(shape: AttentionShape, caps: GpuCaps): Kern
       { name: 'partials', type: 'array<vec4<f32>>', access: 'read_write' },
     ],
     uniforms: ['length'],
-    workgroupSize: workgroup,
+    workgroupSize: SPLIT_WORKGROUP,
     declarations: [
       `const KV_HEADS = ${kvHeadCount}u;
 const HEADS = ${heads}u;             // query heads of this workgroup
@@ -90,27 +81,27 @@ var<workgroup> query: array<vec4<f32>, ${heads * quads}>;
 var<workgroup> weights: array<f32, ${heads * SPLIT_POSITIONS}>;      // (HEADS, SPLIT): scores, then 2^(s - m)
 var<workgroup> maxima: array<f32, ${heads * MAX_LANES}>;
 var<workgroup> head_maximum: array<f32, ${heads}>;
-var<workgroup> sums: array<vec4<f32>, ${reduced * workgroup}>;
+var<workgroup> sums: array<vec4<f32>, ${reduced * SPLIT_WORKGROUP}>;
 var<workgroup> weight_sums: array<f32, ${reduced * stripes}>;
 
 ${unpackDimsWgsl(shaderF16)}`,
     ],
     body: `
-${isSoftware ? '  let one = min(uniforms.packGridDimX, 1u);   // 1, which the compiler cannot know\n' : ''}  let first_head = workgroup.y * HEADS;
+  let first_head = workgroup.y * HEADS;
   let kv_head = first_head / GROUP;
   let first = group * SPLIT;
   let count = min(SPLIT, u32(uniforms.length) - first);
-  for (var i = lane; i < ${bound('HEADS * QUADS')}; i += ${workgroup}u) { query[i] = qkv[first_head * QUADS + i] * SCALE; }
+  for (var i = lane; i < HEADS * QUADS; i += ${SPLIT_WORKGROUP}u) { query[i] = qkv[first_head * QUADS + i] * SCALE; }
   workgroupBarrier();
 
-  // Scores: ${parts === 2 ? 'two invocations a position, one for its even runs of dims and one for the odd ones' : 'one invocation a position'}.
+  // Scores: two invocations a position, one for its even runs of dims and one for the odd ones.
   let key = lane % SPLIT;
   let part = lane / SPLIT;
 ${times(heads, (h) => `  var score${h} = 0.0;`).join('\n')}
   if (key < count) {
     let position = first + key;
     let base = (position / PAGE * KV_HEADS + kv_head) * RUNS * PAGE + position % PAGE;
-    for (var run = part; run < ${bound('RUNS')}; run += ${parts}u) {
+    for (var run = part; run < RUNS; run += 2u) {
       let words = keys[base + run * PAGE];
       let a = unpack_dims(words.xy);
       let b = unpack_dims(words.zw);
@@ -121,18 +112,14 @@ ${times(
 ).join('\n')}
     }
   }
-${
-  parts === 2
-    ? `  if (part == 1u) {
+  if (part == 1u) {
 ${times(heads, (h) => `    weights[${h}u * SPLIT + key] = score${h};`).join('\n')}
   }
   workgroupBarrier();
   if (part == 0u) {
 ${times(heads, (h) => `    score${h} += weights[${h}u * SPLIT + key];`).join('\n')}
   }
-`
-    : ''
-}  if (part == 0u) {
+  if (part == 0u) {
     let used = key < count;
 ${times(heads, (h) => `    weights[${h}u * SPLIT + key] = select(LEAST, score${h}, used);`).join('\n')}
   }
@@ -142,17 +129,17 @@ ${times(heads, (h) => `    weights[${h}u * SPLIT + key] = select(LEAST, score${h
   if (lane < HEADS * MAX_LANES) {
     let row = lane / MAX_LANES * SPLIT;
     var own = LEAST;
-    for (var i = lane % MAX_LANES; i < ${bound('SPLIT')}; i += MAX_LANES) { own = max(own, weights[row + i]); }
+    for (var i = lane % MAX_LANES; i < SPLIT; i += MAX_LANES) { own = max(own, weights[row + i]); }
     maxima[lane] = own;
   }
   workgroupBarrier();
   if (lane < HEADS) {
     var own = LEAST;
-    for (var i = 0u; i < ${bound('MAX_LANES')}; i++) { own = max(own, maxima[lane * MAX_LANES + i]); }
+    for (var i = 0u; i < MAX_LANES; i++) { own = max(own, maxima[lane * MAX_LANES + i]); }
     head_maximum[lane] = own;
   }
   workgroupBarrier();
-  for (var i = lane; i < ${bound('HEADS * SPLIT')}; i += ${workgroup}u) {
+  for (var i = lane; i < HEADS * SPLIT; i += ${SPLIT_WORKGROUP}u) {
     weights[i] = exp2(weights[i] - head_maximum[i / SPLIT]);
   }
   workgroupBarrier();
@@ -178,19 +165,19 @@ ${times(Math.ceil(heads / reduced), (round) => {
   const inRound = Math.min(reduced, heads - round * reduced);
   return `
   // Heads ${round * reduced} to ${round * reduced + inRound - 1}: the stripes together.
-${times(inRound, (i) => `  sums[${i * workgroup}u + lane] = sum${round * reduced + i};`).join('\n')}
+${times(inRound, (i) => `  sums[${i * SPLIT_WORKGROUP}u + lane] = sum${round * reduced + i};`).join('\n')}
   if (quad == 0u && stripe < STRIPES) {
 ${times(inRound, (i) => `    weight_sums[${i}u * STRIPES + stripe] = weight_sum${round * reduced + i};`).join('\n')}
   }
   workgroupBarrier();
-  for (var item = lane; item < ${inRound}u * (QUADS + 1u); item += ${workgroup}u) {
+  for (var item = lane; item < ${inRound}u * (QUADS + 1u); item += ${SPLIT_WORKGROUP}u) {
     let head = item / (QUADS + 1u);
     let column = item % (QUADS + 1u);
     var total = vec4<f32>(0.0);
     if (column < QUADS) {
-      for (var i = 0u; i < ${bound('STRIPES')}; i++) { total += sums[head * ${workgroup}u + i * QUADS + column]; }
+      for (var i = 0u; i < STRIPES; i++) { total += sums[head * ${SPLIT_WORKGROUP}u + i * QUADS + column]; }
     } else {
-      for (var i = 0u; i < ${bound('STRIPES')}; i++) { total.y += weight_sums[head * STRIPES + i]; }
+      for (var i = 0u; i < STRIPES; i++) { total.y += weight_sums[head * STRIPES + i]; }
       total.x = head_maximum[${round * reduced}u + head];
     }
     partials[(group * ${headCount}u + first_head + ${round * reduced}u + head) * (QUADS + 1u) + column] = total;
@@ -205,16 +192,14 @@ ${times(inRound, (i) => `    weight_sums[${i}u * STRIPES + stripe] = weight_sum$
 export function attentionMergeKernel(shape: AttentionShape, caps: GpuCaps): KernelSource {
   const { headCount, headDim } = shape;
   const quads = headDim / 4;
-  const { subgroups, isSoftware = false } = caps;
-  const workgroup = mergeWorkgroup(caps);
-  const stripes = Math.floor(workgroup / quads);
-  const bound = (count: string) => (isSoftware ? `${count} * one` : count);
+  const { subgroups } = caps;
+  const stripes = Math.floor(MERGE_WORKGROUP / quads);
   return createKernel({
-    label: `attention_merge_h${headCount}_d${headDim}${subgroups ? '_subgroups' : ''}${isSoftware ? '_software' : ''}`,
+    label: `attention_merge_h${headCount}_d${headDim}${subgroups ? '_subgroups' : ''}`,
     header: [
       'attention_merge: joins the splits of attention_split; out = sum 2^(m_i - m) o_i / sum 2^(m_i - m) l_i',
       'partials (splits, H, D + 4) f32: o, then m, l, 0, 0. out (H, D) f32',
-      `params: H ${headCount}, D ${headDim}, SPLIT ${SPLIT_POSITIONS}. Workgroup: one head. Shared: ${workgroup * 16 + 2048} bytes.`,
+      `params: H ${headCount}, D ${headDim}, SPLIT ${SPLIT_POSITIONS}. Workgroup: one head. Shared: ${MERGE_WORKGROUP * 16 + 2048} bytes.`,
       `Needs: ${subgroups ? 'subgroups' : 'none'}. Tolerance vs reference: 1e-5. Source: as attention_split`,
     ],
     bindings: [
@@ -222,22 +207,22 @@ export function attentionMergeKernel(shape: AttentionShape, caps: GpuCaps): Kern
       { name: 'output', type: 'array<vec4<f32>>', access: 'read_write' },
     ],
     uniforms: ['splits'],
-    workgroupSize: workgroup,
+    workgroupSize: MERGE_WORKGROUP,
     declarations: [
       `const HEADS = ${headCount}u;
 const QUADS = ${quads}u;
 const RECORD = ${quads + 1}u;      // vec4s of one head in one split
 const STRIPES = ${stripes}u;
 const LEAST = -1e30;
-var<workgroup> sums: array<vec4<f32>, ${workgroup}>;
+var<workgroup> sums: array<vec4<f32>, ${MERGE_WORKGROUP}>;
 var<workgroup> weight_sums: array<f32, ${stripes}>;`,
-      workgroupReduceWgsl('max_of_all', 'max', workgroup, subgroups),
+      workgroupReduceWgsl('max_of_all', 'max', MERGE_WORKGROUP, subgroups),
     ],
     body: `
-${isSoftware ? '  let one = min(uniforms.packGridDimX, 1u);   // 1, which the compiler cannot know\n' : ''}  let splits = u32(uniforms.splits);
+  let splits = u32(uniforms.splits);
   let head = group * RECORD;
   var own = LEAST;
-  for (var i = lane; i < splits; i += ${workgroup}u) { own = max(own, partials[i * HEADS * RECORD + head + QUADS].x); }
+  for (var i = lane; i < splits; i += ${MERGE_WORKGROUP}u) { own = max(own, partials[i * HEADS * RECORD + head + QUADS].x); }
   let largest = max_of_all(own, ${reduceArguments(subgroups)});
 
   let quad = lane % QUADS;
@@ -259,7 +244,7 @@ ${isSoftware ? '  let one = min(uniforms.packGridDimX, 1u);   // 1, which the co
   if (lane < QUADS) {
     var total = sums[lane];
     var total_weight = weight_sums[0];
-    for (var i = 1u; i < ${bound('STRIPES')}; i++) {
+    for (var i = 1u; i < STRIPES; i++) {
       total += sums[i * QUADS + lane];
       total_weight += weight_sums[i];
     }

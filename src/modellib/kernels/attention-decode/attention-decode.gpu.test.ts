@@ -45,8 +45,8 @@ async function check(shape: AttentionShape, length: number, caps: GpuCaps, sharp
 
 const lengths = [1, 2, 63, 64, 65, 128, 129, 256, 257, 601];
 
-// Kernels for real GPUs: groups of one round of sums, of more than one, and Mistral's. They take software drivers
-// seconds to compile, so the other shapes are tested with the variant for software, which differs in its tile only.
+// Kernels for real GPUs: groups of one round of sums, and Mistral's; below every variant, and a group cut in parts. They
+// take software drivers seconds to compile, so the other shapes are tested with the kernels for software only.
 describe.each([
   { headCount: 10, kvHeadCount: 2, headDim: 16 },
   { headCount: 8, kvHeadCount: 2, headDim: 128 },

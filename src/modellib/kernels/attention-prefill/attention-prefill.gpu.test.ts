@@ -54,7 +54,7 @@ const cases = [
 ] as const;
 
 // Kernels for real GPUs: heads narrower than a row of lanes, and Mistral's. They take software drivers seconds to
-// compile, so the other shapes are tested with the variant for software, which differs in its tile only.
+// compile: one shape more is tested below, with the smaller tile of software without subgroups.
 describe.each([
   { headCount: 6, kvHeadCount: 2, headDim: 16 },
   { headCount: 8, kvHeadCount: 2, headDim: 128 },
@@ -77,6 +77,18 @@ describe.each([
     for (const [position, tokens] of cases)
       await check(shape, position, tokens, { ...caps, isSoftware: true });
   });
+});
+
+test('heads that are no multiple of a row of lanes, without subgroups', async () => {
+  const { caps } = await getTestDevice();
+  const variant = { ...caps, subgroups: false, isSoftware: true };
+  for (const [position, tokens] of [
+    [0, 17],
+    [63, 2],
+    [257, 33],
+  ] as const) {
+    await check({ headCount: 9, kvHeadCount: 1, headDim: 96 }, position, tokens, variant);
+  }
 });
 
 test('every variant, with scores that a few keys dominate', async () => {

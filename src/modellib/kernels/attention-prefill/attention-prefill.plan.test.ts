@@ -33,6 +33,15 @@ test('asks for shader-f16 only where it is', () => {
   expect(plan(mistral, { shaderF16: true })[0]!.kernel.wgsl).toContain('enable f16;');
 });
 
+test('a processor with subgroups gets a kernel without workgroup memory or barriers', () => {
+  const software = { isSoftware: true, subgroups: true, subgroupMinSize: 4, subgroupMaxSize: 4 };
+  const [step] = plan(mistral, software);
+  expect(step!.kernel.wgsl).not.toMatch(/var<workgroup>|Barrier/);
+  expect(step!.grid.map((expr) => evaluateDim(expr, at(4)))).toEqual([1, 8]);
+  expect(step!.grid.map((expr) => evaluateDim(expr, at(5)))).toEqual([2, 8]);
+  expect(plan(mistral, { ...software, subgroups: false })[0]!.kernel.wgsl).toContain('Barrier');
+});
+
 test.each([16, 96, 128, 144, 256])('workgroup memory stays within 32 KiB at heads of %i', (headDim) => {
   for (const isSoftware of [false, true]) {
     const { wgsl } = plan({ headCount: 4, kvHeadCount: 1, headDim }, { isSoftware })[0]!.kernel;

@@ -4,6 +4,7 @@ import type { GpuCaps } from '../../gpu-caps.ts';
 import { type BufferRef, constant, dim, type Step } from '../../library-spec.ts';
 import { attentionShapeLabel, kvBytesPerPosition, requireAttentionShape } from '../rope-kv/kv-cache.ts';
 import { attentionPrefillKernel, prefillTile } from './attention-prefill.wgsl.ts';
+import { attentionPrefillQuadsKernel, QUAD_ROWS } from './attention-prefill-quads.wgsl.ts';
 
 export interface PrefillAttentionOperands {
   /** f32 [tokens, (headCount + 2 kvHeadCount) headDim], query rows already rotated; the others are not read. */
@@ -25,10 +26,13 @@ export interface PrefillAttentionOperands {
 export function planPrefillAttention(operands: PrefillAttentionOperands, caps: GpuCaps): Step[] {
   const { architecture } = operands;
   requireAttentionShape(architecture, operands.contextLength, caps);
-  const { rows } = prefillTile(architecture, caps);
+  const inQuads = caps.isSoftware === true && caps.subgroups;
+  const rows = inQuads ? QUAD_ROWS : prefillTile(architecture, caps).rows;
   return [
     {
-      kernel: attentionPrefillKernel(architecture, caps),
+      kernel: inQuads
+        ? attentionPrefillQuadsKernel(architecture, caps)
+        : attentionPrefillKernel(architecture, caps),
       buffers: [operands.qkv, operands.keyCache, operands.valueCache, operands.output],
       uniforms: [dim('tokens'), dim('position')],
       grid: [

@@ -48,14 +48,31 @@ export const SHAPES: Readonly<Record<string, RandomShape>> = {
   },
 };
 
+/** Layer `number` of `count`; null for tensors outside of the layers. */
+type Place = { number: number; count: number } | null;
+
 /** What a quantisation stores which tensor as. */
-export const MIXES: Readonly<Record<string, (tensor: string) => GgmlType>> = {
+export const MIXES: Readonly<Record<string, (tensor: string, columns: number, layer: Place) => GgmlType>> = {
   q4_0: () => 'Q4_0',
   q8_0: () => 'Q8_0',
+  /** As llama.cpp chooses, but for rows that are no multiple of a K-quant's group. */
+  q4_k_m: (tensor, columns, layer) => {
+    if (columns % 256 !== 0) return 'Q8_0';
+    const isSensitive = tensor.endsWith('attn_v') || tensor.endsWith('ffn_down');
+    return tensor === 'output' || (isSensitive && isPreciseLayer(layer)) ? 'Q6_K' : 'Q4_K';
+  },
 };
 
+/** The first and the last eighth of the layers, and every third between. */
+function isPreciseLayer(layer: Place): boolean {
+  if (layer === null) return false;
+  const { number, count } = layer;
+  const eighth = Math.floor(count / 8);
+  return number < eighth || number >= Math.floor((7 * count) / 8) || (number - eighth) % 3 === 2;
+}
+
 /** The header: tensors lie one after the other, from offset 0 on. */
-export function describeGguf(shape: RandomShape, mix: (tensor: string) => GgmlType): Gguf {
+export function describeGguf(shape: RandomShape, mix: (typeof MIXES)[string]): Gguf {
   const tensors: GgufTensor[] = [];
   let offsetBytes = 0;
   const add = (name: string, type: GgmlType, dimensions: number[]): void => {
@@ -64,22 +81,25 @@ export function describeGguf(shape: RandomShape, mix: (tensor: string) => GgmlTy
     tensors.push({ name, type, dimensions, offsetBytes, byteLength });
     offsetBytes += byteLength;
   };
-  const matrix = (name: string, rows: number, columns: number) =>
-    add(`${name}.weight`, mix(name), [columns, rows]);
+  const matrix = (name: string, rows: number, columns: number, layer: Place = null) =>
+    add(`${name}.weight`, mix(name, columns, layer), [columns, rows]);
   const norm = (name: string) => add(`${name}.weight`, 'F32', [shape.hiddenSize]);
   const { hiddenSize, intermediateSize, headDim } = shape;
   matrix('token_embd', shape.vocabularySize, hiddenSize);
   for (let layer = 0; layer < shape.layerCount; layer++) {
     const at = (name: string) => `blk.${layer}.${name}`;
+    const place = { number: layer, count: shape.layerCount };
+    const layerMatrix = (name: string, rows: number, columns: number) =>
+      matrix(at(name), rows, columns, place);
     norm(at('attn_norm'));
-    matrix(at('attn_q'), shape.headCount * headDim, hiddenSize);
-    matrix(at('attn_k'), shape.kvHeadCount * headDim, hiddenSize);
-    matrix(at('attn_v'), shape.kvHeadCount * headDim, hiddenSize);
-    matrix(at('attn_output'), hiddenSize, shape.headCount * headDim);
+    layerMatrix('attn_q', shape.headCount * headDim, hiddenSize);
+    layerMatrix('attn_k', shape.kvHeadCount * headDim, hiddenSize);
+    layerMatrix('attn_v', shape.kvHeadCount * headDim, hiddenSize);
+    layerMatrix('attn_output', hiddenSize, shape.headCount * headDim);
     norm(at('ffn_norm'));
-    matrix(at('ffn_gate'), intermediateSize, hiddenSize);
-    matrix(at('ffn_up'), intermediateSize, hiddenSize);
-    matrix(at('ffn_down'), hiddenSize, intermediateSize);
+    layerMatrix('ffn_gate', intermediateSize, hiddenSize);
+    layerMatrix('ffn_up', intermediateSize, hiddenSize);
+    layerMatrix('ffn_down', hiddenSize, intermediateSize);
   }
   norm('output_norm');
   matrix('output', shape.vocabularySize, hiddenSize);
@@ -139,12 +159,40 @@ function describeMetadata(shape: RandomShape): GgufMetadata {
   ]);
 }
 
-/** Where a type's groups have their f16 scales, and the root mean square of what random bits are a multiple of. */
-const GROUPS: Partial<Record<GgmlType, { bytes: number; scaleAt: number; rms: number }>> = {
+/** A type's groups: where their f16 scales are, and the root mean square of what random bits are a multiple of. */
+interface RandomGroup {
+  bytes: number;
+  scaleAt: number;
+  rms: number;
+  /** Where the f16 of the minimum is, and how many times the scale it is, so that the mean is 0. */
+  minimum?: { at: number; factor: number };
+  /** Sub-scales are kept below 8 by a mask of their bytes: the group's scale is then no subnormal f16. */
+  subScales?: { from: number; to: number; mask(at: number): number };
+}
+
+/** Mean squares of whole numbers from 0 to 7 and to 15, and the square of the mean of the former. */
+const [SQUARES_7, SQUARES_15, MEAN_7_SQUARED] = [17.5, 77.5, 12.25];
+
+const GROUPS: Partial<Record<GgmlType, RandomGroup>> = {
   // Nibbles less 8.
   Q4_0: { bytes: 18, scaleAt: 0, rms: Math.sqrt(21.5) },
   // Signed bytes.
   Q8_0: { bytes: 34, scaleAt: 0, rms: Math.sqrt((256 ** 2 + 2) / 12) },
+  // Nibbles times sub-scales, less 7.5 times minima: src/formats/quant has the layouts.
+  Q4_K: {
+    bytes: 144,
+    scaleAt: 0,
+    rms: Math.sqrt(SQUARES_7 * SQUARES_15 + 7.5 ** 2 * SQUARES_7 - 2 * 7.5 ** 2 * MEAN_7_SQUARED),
+    minimum: { at: 2, factor: 7.5 },
+    subScales: { from: 4, to: 16, mask: (at) => (at < 12 ? 0x07 : 0x77) },
+  },
+  // Six bits less 32, times sub-scales.
+  Q6_K: {
+    bytes: 210,
+    scaleAt: 208,
+    rms: Math.sqrt(341.5 * SQUARES_7),
+    subScales: { from: 192, to: 208, mask: () => 0x07 },
+  },
 };
 
 /** Any range of the weights, as long as it begins and ends with a row. */
@@ -175,10 +223,16 @@ function fillGroups(
   for (let i = whole; i < bytes.byteLength; i++) bytes[i] = seed + i;
   // Rows of unit length in the mean keep what they are multiplied with; the embedding's weights are of unit size.
   const columns = name.startsWith('token_embd') ? 1 : dimensions[0]!;
-  const scale = numberToFloat16(1 / (group.rms * Math.sqrt(columns)));
-  for (let at = group.scaleAt; at < bytes.byteLength; at += group.bytes) {
-    bytes[at] = scale & 0xff;
-    bytes[at + 1] = scale >> 8;
+  const scale = 1 / (group.rms * Math.sqrt(columns));
+  const view = new DataView(bytes.buffer);
+  const { minimum, subScales } = group;
+  for (let start = 0; start < bytes.byteLength; start += group.bytes) {
+    view.setUint16(start + group.scaleAt, numberToFloat16(scale), true);
+    if (minimum !== undefined) {
+      view.setUint16(start + minimum.at, numberToFloat16(minimum.factor * scale), true);
+    }
+    if (subScales === undefined) continue;
+    for (let at = subScales.from; at < subScales.to; at++) bytes[start + at]! &= subScales.mask(at);
   }
 }
 

@@ -71,9 +71,7 @@ ${rows(
   // Rows past the last repeat it: they are computed and not stored.
   let row${r} = min(own_row${r}, row_count - 1u);
   let last${r} = position + row${r} / GROUP;   // last key that the row sees
-  let from${r} = (row${r} / GROUP * (HEADS + 2u * KV_HEADS) + kv_head * GROUP + row${r} % GROUP) * RUNS * 2u;
-  var query${r}: array<vec4<f32>, ${runs * 2}>;
-  for (var i = 0u; i < 2u * runs; i++) { query${r}[i] = qkv[from${r} + i] * SCALE; }
+  let query${r} = (row${r} / GROUP * (HEADS + 2u * KV_HEADS) + kv_head * GROUP + row${r} % GROUP) * RUNS * 2u;
   var maximum${r} = LEAST;
   var weight${r} = 0.0;
   var sum${r}: array<vec4<f32>, ${runs * 2}>;`,
@@ -90,8 +88,8 @@ ${list(
 ${rows((r) => list(tiles, (k) => `    var score${r}_${k} = vec4<f32>(0.0);`).join('\n'))}
     for (var run = 0u; run < runs; run++) {
 ${rows(
-  (r) => `      let low${r} = query${r}[2u * run];
-      let high${r} = query${r}[2u * run + 1u];`,
+  (r) => `      let low${r} = qkv[query${r} + 2u * run];
+      let high${r} = qkv[query${r} + 2u * run + 1u];`,
 )}
 ${list(
   tiles,
@@ -107,7 +105,7 @@ ${rows((r) => `        score${r}_${k} += low${r} * low + high${r} * high;`)}
     }
 ${rows((r) => {
   const scores = list(tiles, (k) => `score${r}_${k}`);
-  return `${scores.map((score, k) => `    ${score} = select(vec4<f32>(LEAST), ${score}, vec4<u32>(start + ${4 * k}u) + vec4<u32>(0u, 1u, 2u, 3u) <= vec4<u32>(last${r}));`).join('\n')}
+  return `${scores.map((score, k) => `    ${score} = select(vec4<f32>(LEAST), ${score} * SCALE, vec4<u32>(start + ${4 * k}u) + vec4<u32>(0u, 1u, 2u, 3u) <= vec4<u32>(last${r}));`).join('\n')}
     let largest${r} = ${scores.slice(1).reduce((all, score) => `max(${all}, ${score})`, scores[0]!)};
     let new_maximum${r} = max(maximum${r}, max(max(largest${r}.x, largest${r}.y), max(largest${r}.z, largest${r}.w)));
     let rescale${r} = exp2(maximum${r} - new_maximum${r});

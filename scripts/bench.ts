@@ -1,12 +1,15 @@
 /** `npm run bench`: how fast a model is on this machine's GPU. `--help` lists the options. */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { errorMessage } from '../src/base/errors.ts';
 import { comparisonToMarkdown } from '../src/bench/comparison.ts';
 import type { BenchReport, SuiteName } from '../src/bench/report.ts';
 import { FULL, SUITES } from '../src/bench/workloads.ts';
 import type { LoadOptions } from '../src/engine/api.ts';
+import type { lower } from '../src/modellib/lower.ts';
 import { CONFIG_FILE } from '../src/models/model-files.ts';
 import { findChromium } from '../tests/tools/chromium.ts';
 import { BenchOutput } from './lib/bench-output.ts';
@@ -18,20 +21,25 @@ import { createRandomModel, RANDOM_PREFIX } from './lib/random-model.ts';
 import { ROOT } from './lib/up-to-date.ts';
 import { compareWithWllama } from './lib/wllama-comparison.ts';
 
+type Lower = typeof lower;
+
 const HELP = `Usage: npm run bench -- [options]
 
 Measures a model on this machine's GPU, in a headless Chrome or Chromium or in Node. The table, with llama-bench's
 columns, goes to stdout; progress goes to stderr. What each figure means: docs/benchmarking.md.
 
   --model ID|FOLDER|FILE.gguf  Default: the built-in model
-  --model random:SHAPE[:QUANT] random weights, with --runtime dawn: random:mistral-small-3.2-24b, random:tiny
+  --model random:SHAPE[:QUANT] random weights, with --runtime dawn: random:mistral-small-3.2-24b, random:tiny; in
+                               q4_0 (default), q4_k_m or q8_0
   --suite NAMES                standard, chat, load, all, or single ones (selfcheck, followup, json), with commas
                                between. Default: standard
+  --suite kernels              where the time goes, kernel by kernel, over random weights: part of all, too
   --suite compare              the built-in model beside llama.cpp's WebGPU build (wllama), in one browser
   --runtime browser|dawn       Default: browser
   --depth 0,2048               tokens in the KV cache before the standard tests. Default: 0,2048
   --repetitions N              samples that count, of each test
   --size auto|full|short       auto: short where the full suite would take over ten minutes. Default: auto
+  --before FOLDER              with --suite kernels and --runtime dawn: another checkout, whose kernels take turns
   --context N                  tokens of context to load the model with
   --json FILE                  the whole report (docs/bench-report.schema.json), written after every test
   --csv FILE
@@ -46,6 +54,7 @@ const GROUPS: Readonly<Record<string, readonly SuiteName[]>> = {
   chat: ['selfcheck', 'chat', 'followup', 'json'],
   load: ['selfcheck', 'load'],
   all: SUITES,
+  kernels: ['kernels'],
   selfcheck: ['selfcheck'],
   followup: ['followup'],
   json: ['json'],
@@ -93,6 +102,7 @@ async function main(signal: AbortSignal): Promise<void> {
       repetitions: { type: 'string' },
       size: { type: 'string', default: 'auto' },
       context: { type: 'string' },
+      before: { type: 'string' },
       json: { type: 'string' },
       csv: { type: 'string' },
       markdown: { type: 'string' },
@@ -108,6 +118,9 @@ async function main(signal: AbortSignal): Promise<void> {
     return;
   }
   const runtime = requireOneOf('runtime', values.runtime, ['browser', 'dawn']);
+  if (values.before !== undefined && (runtime !== 'dawn' || values.suite !== 'kernels')) {
+    throw new UsageError('--before is for --suite kernels and --runtime dawn.');
+  }
   const contextLength = parseCount('context', values.context, 1);
   const request: BenchArguments = {
     suites: parseSuites(values.suite),
@@ -118,10 +131,21 @@ async function main(signal: AbortSignal): Promise<void> {
     version: await readVersion(),
   };
   const output = new BenchOutput({ json: values.json, csv: values.csv, markdown: values.markdown });
-  const report = await measure(values.model, runtime, request, output, signal);
+  const before = values.before === undefined ? null : await importLower(values.before);
+  const report = await measure(values.model, runtime, { ...request, before }, output, signal);
   await output.end(report);
   signal.throwIfAborted();
   if (report.status === 'partial') throw new Error(report.stoppedBy ?? report.notes.join(' '));
+}
+
+/** The plans of another checkout of this program. */
+async function importLower(folder: string): Promise<Lower> {
+  const file = join(resolve(folder), 'src/modellib/lower.ts');
+  try {
+    return ((await import(pathToFileURL(file).href)) as { lower: Lower }).lower;
+  } catch (error) {
+    throw new UsageError(`${file} cannot be loaded: ${errorMessage(error)}`);
+  }
 }
 
 async function compare(
@@ -155,7 +179,7 @@ async function compare(
 async function measure(
   argument: string | undefined,
   runtime: 'browser' | 'dawn',
-  request: BenchArguments,
+  request: BenchArguments & { before: Lower | null },
   output: BenchOutput,
   signal: AbortSignal,
 ): Promise<BenchReport> {
@@ -181,7 +205,10 @@ async function measure(
   };
   const configured = config.context_window_size ?? 0;
   const load = deepEnough(request, configured, config.model_config?.max_position_embeddings ?? configured);
-  if (runtime === 'browser') return benchInBrowser(model, { ...request, load }, output, signal);
+  if (runtime === 'browser') {
+    const { before, ...rest } = request;
+    return benchInBrowser(model, { ...rest, load }, output, signal);
+  }
   const { createDawnEngine } = await import('./lib/dawn-engine.ts');
   const { engine, modelUrl, close } = await createDawnEngine(model.folder);
   try {

@@ -3,9 +3,11 @@ import { errorMessage, fromWireError, type WireError } from '../../src/base/erro
 import { type BusyWatch, blindProbe } from '../../src/bench/busy-probe.ts';
 import type { BenchCalls, BenchRequest } from '../../src/bench/command-calls.ts';
 import { GOLDENS } from '../../src/bench/goldens.ts';
+import { measureKernels } from '../../src/bench/kernels/measure-kernels.ts';
 import type { BenchReport } from '../../src/bench/report.ts';
 import { runBenchmark } from '../../src/bench/run.ts';
 import type { BenchmarkEngine } from '../../src/engine/api.ts';
+import type { lower } from '../../src/modellib/lower.ts';
 import type { BenchOutput } from './bench-output.ts';
 import { firstRuns } from './first-runs.ts';
 import { openHeadlessSite } from './headless.ts';
@@ -109,11 +111,11 @@ function stopInPage(): void {
 export async function benchOnEngine(
   engine: BenchmarkEngine,
   source: BenchRequest['source'],
-  request: BenchArguments & { randomWeights: boolean },
+  request: BenchArguments & { randomWeights: boolean; before: typeof lower | null },
   output: BenchOutput,
   signal: AbortSignal,
 ): Promise<BenchReport> {
-  const { depths, repetitions } = request;
+  const { depths, repetitions, before } = request;
   return runBenchmark(engine, source, {
     suites: request.suites,
     size: request.size,
@@ -121,6 +123,12 @@ export async function benchOnEngine(
     version: request.version,
     host: await readNodeHost(),
     probe: (await createProcessorProbe(false)) ?? blindProbe,
+    measureKernels: (description, kernels) =>
+      measureKernels(description, {
+        ...kernels,
+        ...(before === null ? {} : { before }),
+        gpu: globalThis.navigator.gpu,
+      }),
     goldens: GOLDENS,
     firstRuns,
     randomWeights: request.randomWeights,

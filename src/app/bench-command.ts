@@ -6,6 +6,7 @@ import { readBrowserHost } from '../bench/machine.ts';
 import type { BenchReport } from '../bench/report.ts';
 import { runBenchmark } from '../bench/run.ts';
 import type { BenchmarkEngine } from '../engine/api.ts';
+import { measureInWorker } from './bench/measure-in-worker.ts';
 
 export async function runBenchForCommand(
   engine: BenchmarkEngine,
@@ -30,6 +31,7 @@ export async function runBenchForCommand(
           },
         }
       : createTimerProbe(adapter?.isSoftware === true),
+    measureKernels: measureInWorker,
     goldens: GOLDENS,
     firstRuns: {
       read: (key) => call('readFirstRun', key),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { TEST_HOST, VirtualClock } from '../../tests/tools/bench-tools.ts';
+import { noKernels, TEST_HOST, VirtualClock } from '../../tests/tools/bench-tools.ts';
 import { createFakeEngine } from '../engine/fake-engine.ts';
 import { blindProbe } from './busy-probe.ts';
 import { toCsv, toJson, toMarkdown } from './export.ts';
@@ -15,6 +15,7 @@ const report = await runBenchmark(
     host: TEST_HOST,
     version: '1.2.3',
     probe: blindProbe,
+    measureKernels: noKernels,
     clock,
   },
 );

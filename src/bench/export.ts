@@ -1,5 +1,7 @@
 /** A report as others read it: JSON, CSV, and Markdown with llama-bench's columns. */
 import { formatMemory } from '../base/number-text.ts';
+import { kernelTables } from './kernels/kernel-tables.ts';
+import { markdownTable } from './markdown-table.ts';
 import type { BenchReport, BenchTest, Label } from './report.ts';
 import { summarise } from './statistics.ts';
 
@@ -28,27 +30,6 @@ function spread({ statistics: { mean, standardDeviation } }: BenchTest): string 
 /** llama-bench's own precision. */
 function rate({ statistics: { mean, standardDeviation } }: BenchTest): string {
   return mean === null ? '–' : `${mean.toFixed(2)} ± ${(standardDeviation ?? 0).toFixed(2)}`;
-}
-
-type Align = 'left' | 'right';
-
-function table(
-  columns: readonly (readonly [name: string, align: Align])[],
-  rows: readonly string[][],
-): string {
-  const cells = rows.map((row) => row.map(escapeCell));
-  const widths = columns.map(([name], i) => Math.max(name.length, 3, ...cells.map((row) => row[i]!.length)));
-  const line = (row: readonly string[]) =>
-    `| ${row.map((cell, i) => (columns[i]![1] === 'right' ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join(' | ')} |`;
-  const rule = columns.map(([, align], i) =>
-    align === 'right' ? `${'-'.repeat(widths[i]! - 1)}:` : '-'.repeat(widths[i]!),
-  );
-  return [line(columns.map(([name]) => name)), line(rule), ...cells.map(line)].join('\n');
-}
-
-/** Names come from files: they must not break a table, nor become Markdown of their own. */
-function escapeCell(text: string): string {
-  return text.replace(/\s+/g, ' ').replace(/[\\|`*<>[\]]/g, (character) => `\\${character}`);
 }
 
 const LABELS: Record<Label, string> = {
@@ -84,7 +65,7 @@ export function toMarkdown(report: BenchReport): string {
       'WebGPU',
     ];
     sections.push(
-      table(
+      markdownTable(
         [
           ['model', 'left'],
           ['size', 'right'],
@@ -99,7 +80,7 @@ export function toMarkdown(report: BenchReport): string {
   }
   if (others.length > 0) {
     sections.push(
-      table(
+      markdownTable(
         [
           ['test', 'left'],
           ['mean ± sd', 'right'],
@@ -109,6 +90,7 @@ export function toMarkdown(report: BenchReport): string {
       ),
     );
   }
+  if (report.kernels !== null) sections.push(kernelTables(report.kernels));
   const { adapter } = machine;
   const gpu = [adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(' ');
   const facts = [

@@ -3,6 +3,7 @@
  * docs/bench-report.schema.json, which a test holds every report to.
  */
 import type { AdapterReport, MemoryPlan } from '../engine/api.ts';
+import type { KernelReport } from './kernels/kernel-report.ts';
 
 export const REPORT_VERSION = 1;
 
@@ -38,7 +39,8 @@ export interface Statistics {
   drift: number | null;
 }
 
-export type SuiteName = 'standard' | 'chat' | 'followup' | 'json' | 'load' | 'selfcheck';
+/** Suites of tests, and `kernels`: the kernel view, which has a part of the report to itself. */
+export type SuiteName = 'standard' | 'chat' | 'followup' | 'json' | 'load' | 'selfcheck' | 'kernels';
 
 export type Unit = 'tokens/s' | 'ms' | 'MB/s' | '%' | 'ratio';
 
@@ -154,5 +156,7 @@ export interface BenchReport {
   model: BenchModel;
   tests: BenchTest[];
   selfCheck: SelfCheck | null;
+  /** Where the time goes, kernel by kernel; null where that was not asked for, or not reached. */
+  kernels: KernelReport | null;
   notes: string[];
 }

@@ -1,8 +1,19 @@
 /** The runner on a scripted engine and a clock of its own, where every figure is known beforehand. */
 import { describe, expect, test } from 'vitest';
-import { findSchemaFaults, requireTest, TEST_HOST, VirtualClock } from '../../tests/tools/bench-tools.ts';
+import {
+  findSchemaFaults,
+  noKernels,
+  requireTest,
+  TEST_HOST,
+  VirtualClock,
+} from '../../tests/tools/bench-tools.ts';
+import { describeModel } from '../../tests/tools/describe-model.ts';
+import { kernelReportSample } from '../../tests/tools/kernel-report-sample.ts';
+import { TramontaneError } from '../base/errors.ts';
 import { createFakeEngine, type FakeEngineOptions } from '../engine/fake-engine.ts';
+import type { ModelDescription } from '../models/model-description.ts';
 import { type BusyProbe, blindProbe } from './busy-probe.ts';
+import { toMarkdown } from './export.ts';
 import type { BenchReport, Mark } from './report.ts';
 import { type BenchEstimate, type BenchOptions, type BenchProgress, runBenchmark } from './run.ts';
 import type { GoldenText } from './suites/selfcheck.ts';
@@ -22,6 +33,7 @@ async function run(
     host: TEST_HOST,
     version: '0.0.0',
     probe: blindProbe,
+    measureKernels: noKernels,
     clock,
     ...options,
   });
@@ -49,9 +61,11 @@ test('the standard tests of a steady engine: known rates, no spread, no labels',
 });
 
 test('every suite, in one report', async () => {
-  const report = await run({ suites: SUITES }, { rate: 400, prefillRate: 20_000 });
+  const suites = SUITES.filter((suite) => suite !== 'kernels');
+  const report = await run({ suites }, { rate: 400, prefillRate: 20_000 });
   expect(report.status).toBe('complete');
-  expect(new Set(report.tests.map(({ suite }) => suite))).toEqual(new Set(SUITES));
+  expect(new Set(report.tests.map(({ suite }) => suite))).toEqual(new Set(suites));
+  expect(report.kernels).toBeNull();
   expect(report.selfCheck).toEqual({ reference: 'own-prefill', positions: 128, agreement: 100 });
   expect(requireTest(report, 'cold load').samples).toHaveLength(1);
   // 98 MB in half of 800 ms.
@@ -64,6 +78,119 @@ test('every suite, in one report', async () => {
   expect(requireTest(report, 'chat 1k: time to first token').statistics.mean).toBeCloseTo(120, 6);
   expect(requireTest(report, 'chat short: time per output token').statistics.mean).toBeCloseTo(2.5, 6);
   expect(requireTest(report, 'follow-up: time to first token, warm').samples).toHaveLength(3);
+});
+
+describe('the kernel view', () => {
+  const model = describeModel(
+    {
+      hiddenSize: 64,
+      layerCount: 1,
+      headCount: 4,
+      kvHeadCount: 2,
+      headDim: 16,
+      intermediateSize: 96,
+      vocabularySize: 500,
+      rmsNormEpsilon: 1e-5,
+      ropeTheta: 1e4,
+      tiedEmbeddings: true,
+      maxContextLength: 512,
+    },
+    'q4_0',
+  );
+
+  async function runKernels(
+    options: Partial<BenchOptions>,
+    description: ModelDescription | null = model,
+  ): Promise<{ report: BenchReport; wasLoaded: boolean | null }> {
+    const clock = new VirtualClock();
+    const engine = createFakeEngine({ clock, rate: 50, prefillRate: 1000 });
+    let wasLoaded: boolean | null = null;
+    const measure = options.measureKernels ?? noKernels;
+    const describeModel = engine.describeModel.bind(engine);
+    engine.describeModel = async () => ({ ...(await describeModel()), description });
+    const report = await runBenchmark(engine, source, {
+      suites: ['kernels'],
+      host: TEST_HOST,
+      version: '0.0.0',
+      probe: blindProbe,
+      clock,
+      ...options,
+      measureKernels: (...input) => {
+        wasLoaded = engine.getLoadedModel() !== null;
+        return measure(...input);
+      },
+    });
+    expect(findSchemaFaults(report)).toEqual([]);
+    return { report, wasLoaded };
+  }
+
+  test('runs last and without the model, and has its part of the report', async () => {
+    const asked: unknown[] = [];
+    const seen: BenchProgress[] = [];
+    const estimates: BenchEstimate[] = [];
+    const { report, wasLoaded } = await runKernels({
+      suites: ['standard', 'kernels'],
+      measureKernels: async (description, { onProgress, signal, ...options }) => {
+        asked.push(description, options);
+        onProgress?.({ stage: 'timing', done: 5, total: 20 });
+        return kernelReportSample;
+      },
+      onEstimate: (estimate) => void estimates.push(estimate),
+      onProgress: (progress) => seen.push(progress),
+    });
+    expect(asked).toEqual([model, { depth: 2048, repetitions: 5, prefillTokens: 256 }]);
+    expect(wasLoaded).toBe(false);
+    expect(report).toMatchObject({ status: 'complete', kernels: kernelReportSample });
+    expect(report.tests.some(({ id }) => id === 'tg128 @ d2048')).toBe(true);
+    expect(seen.at(-1)).toMatchObject({ suite: 'kernels', test: 'kernels: timing', repetition: 5, of: 20 });
+    expect(estimates[0]!.durationMs).toBeGreaterThan(38_912 + 8 * 2 * 256);
+    expect(toMarkdown(report)).toContain('A decoded token at depth 128: 2.50 ms');
+  });
+
+  test('takes depth and repetitions from the request, and its features', async () => {
+    let asked: unknown;
+    await runKernels({
+      depths: [0, 96],
+      repetitions: 2,
+      load: { disable: ['subgroups'] },
+      measureKernels: async (_, { onProgress, signal, ...options }) => {
+        asked = options;
+        return kernelReportSample;
+      },
+    });
+    expect(asked).toEqual({ depth: 96, repetitions: 2, prefillTokens: 256, disable: ['subgroups'] });
+  });
+
+  test('that fails leaves what was measured before, and says why', async () => {
+    const { report } = await runKernels({
+      suites: ['selfcheck', 'kernels'],
+      measureKernels: async () => {
+        throw new TramontaneError('device-lost', 'The GPU device was lost: pulled out');
+      },
+    });
+    expect(report).toMatchObject({ status: 'partial', kernels: null });
+    expect(report.labels).toContain('device-lost');
+    expect(report.stoppedBy).toContain('pulled out');
+    expect(report.selfCheck?.agreement).toBe(100);
+  });
+
+  test('cancelled: the report is partial and says so', async () => {
+    const abort = new AbortController();
+    const { report } = await runKernels({
+      signal: abort.signal,
+      measureKernels: async (_, { signal }) => {
+        abort.abort(new DOMException('Enough.', 'AbortError'));
+        throw signal!.reason;
+      },
+    });
+    expect(report.labels).toEqual(expect.arrayContaining(['partial', 'aborted']));
+  });
+
+  test('of a model without kernels of ours is refused', async () => {
+    const { report } = await runKernels({}, null);
+    expect(report).toMatchObject({ status: 'partial', kernels: null });
+    expect(report.stoppedBy).toContain('no kernels of ours');
+  });
 });
 
 test('progress goes forward, and its estimate ends near nothing', async () => {
@@ -275,6 +402,7 @@ describe('the self-check', () => {
         host: TEST_HOST,
         version: '0',
         probe: blindProbe,
+        measureKernels: noKernels,
         clock,
         goldens: [goldens('b'.repeat(64), []), goldens('a'.repeat(64), top)],
       });

@@ -2,7 +2,7 @@
  * Runs the benchmark on an engine, in a page or in Node alike. Whatever happens on the way, what was measured comes
  * back: a lost device, an abort or a failed test end in a report that says so.
  */
-import { errorMessage, isTramontaneError } from '../base/errors.ts';
+import { errorMessage, isTramontaneError, TramontaneError } from '../base/errors.ts';
 import type {
   BenchmarkEngine,
   LoadedModel,
@@ -11,8 +11,12 @@ import type {
   ModelSource,
   Progress,
 } from '../engine/api.ts';
+import { usualPrefillChunk } from '../engine/prefill-chunk.ts';
+import type { ModelDescription } from '../models/model-description.ts';
 import type { BusyProbe } from './busy-probe.ts';
 import { type Clock, measureResolution, systemClock } from './clock.ts';
+import type { KernelReport } from './kernels/kernel-report.ts';
+import type { MeasureKernelsOptions } from './kernels/measure-kernels.ts';
 import { type LoadTiming, timeLoad } from './load-timing.ts';
 import { buildMachineCard, type HostFacts } from './machine.ts';
 import { NO_WORK, type PlannedTest, type SuiteContext } from './planned-test.ts';
@@ -44,6 +48,9 @@ import {
 /** How much of the whole an estimate is trusted for before what has passed says otherwise. */
 const ETA_TRUST = 0.2;
 
+/** What the kernel view takes on a fast GPU: until it times, and for a round of batches of the kernels of a phase. */
+const KERNELS = { startMs: 3000, batchesMs: 300 };
+
 /** Only a clear difference: the single sample at the end has no spread of its own. */
 const THROTTLED_AT_END = 1.2;
 
@@ -58,6 +65,15 @@ export interface BenchProgress {
   etaMs: number | null;
 }
 
+/** `measureKernels` of ./kernels, wherever it runs: it brings a device of its own. */
+export type MeasureKernels = (
+  model: ModelDescription,
+  options: Pick<
+    MeasureKernelsOptions,
+    'disable' | 'depth' | 'prefillTokens' | 'repetitions' | 'signal' | 'onProgress'
+  >,
+) => Promise<KernelReport>;
+
 export interface BenchEstimate {
   durationMs: number;
   /** Suites that will run in their short form, since the full one would take over ten minutes. */
@@ -70,6 +86,8 @@ export interface BenchOptions {
   /** Of this program. */
   version: string;
   probe: BusyProbe;
+  /** For the suite `kernels`. */
+  measureKernels: MeasureKernels;
   load?: LoadOptions;
   /** Delete the stored weights first. Only for models that can be had again from where they came. */
   coldLoad?: boolean;
@@ -143,6 +161,7 @@ class Run {
   #shortSuites: SuiteName[] = [];
   #estimateMs: number | null = null;
   #selfCheck: SelfCheck | null = null;
+  #kernels: KernelReport | null = null;
   #stoppedBy: string | null = null;
   #rates: Rates;
 
@@ -164,9 +183,10 @@ class Run {
       this.#recordFirstLoad();
       await this.#runTrial();
       const plan = this.#plan();
-      this.#estimateMs = this.#estimate(plan);
+      this.#estimateMs = this.#estimate(plan) + this.#kernelsEstimate();
       await this.#options.onEstimate?.({ durationMs: this.#estimateMs, shortSuites: this.#shortSuites });
       await this.#runTests(plan);
+      if (this.#suites.includes('kernels')) await this.#measureKernels();
     } catch (error) {
       this.#stop(error);
     }
@@ -273,6 +293,8 @@ class Run {
         return planChat(context);
       case 'json':
         return planJson(context);
+      case 'kernels':
+        return [];
     }
   }
 
@@ -305,6 +327,68 @@ class Run {
       this.#options.onReport?.(this.#report('running'));
     }
     await this.#checkDrift(plan);
+  }
+
+  #kernelsSize(): WorkloadSize['kernels'] {
+    const { size = 'auto', depths = [], repetitions } = this.#options;
+    const { isSoftware } = this.#at.model.adapter;
+    const usual = (size === 'short' || (size === 'auto' && isSoftware) ? SHORT : FULL).kernels;
+    return {
+      depth: depths.length > 0 ? Math.max(...depths) : usual.depth,
+      repetitions: repetitions ?? usual.repetitions,
+    };
+  }
+
+  /** Milliseconds: rounds of a token, a chunk and batches of each kernel, and what comes before them. */
+  #kernelsEstimate(): number {
+    if (!this.#suites.includes('kernels')) return 0;
+    const { prefillTokenMs, decodeTokenMs, loadMs } = this.#rates;
+    const chunk = usualPrefillChunk(this.#at.model.adapter);
+    // Beside the samples, calibration takes about three rounds.
+    const rounds = this.#kernelsSize().repetitions + 3;
+    return (
+      KERNELS.startMs + loadMs + rounds * 2 * (KERNELS.batchesMs + decodeTokenMs + chunk * prefillTokenMs)
+    );
+  }
+
+  /** Last, and without the engine's model: a GPU may have room for one copy of the weights only. */
+  async #measureKernels(): Promise<void> {
+    const { clock, signal, model, facts } = this.#at;
+    const { disable } = this.#options.load ?? {};
+    if (facts.description === null) {
+      throw new TramontaneError(
+        'request-invalid',
+        'This model has no kernels of ours that could be measured.',
+        {
+          nextStep: 'Import the model from GGUF.',
+        },
+      );
+    }
+    await this.#engine.unloadModel();
+    const startMs = clock.now();
+    let stage = '';
+    let stageMs = startMs;
+    this.#kernels = await this.#options.measureKernels(facts.description, {
+      ...(disable === undefined ? {} : { disable }),
+      ...this.#kernelsSize(),
+      prefillTokens: usualPrefillChunk(model.adapter),
+      signal,
+      onProgress: (progress) => {
+        const now = clock.now();
+        if (progress.stage !== stage) stageMs = now;
+        stage = progress.stage;
+        const { done, total } = progress;
+        const isTiming = stage === 'timing' && done > 0;
+        this.#options.onProgress?.({
+          suite: 'kernels',
+          test: `kernels: ${stage}`,
+          repetition: done,
+          of: total,
+          elapsedMs: now - startMs,
+          etaMs: isTiming ? ((now - stageMs) / done) * (total - done) : null,
+        });
+      },
+    });
   }
 
   async #runTest(test: PlannedTest, startMs: number, etaMs: (samples: number) => number): Promise<void> {
@@ -443,6 +527,7 @@ class Run {
       },
       tests: recorder.tests,
       selfCheck: this.#selfCheck,
+      kernels: this.#kernels,
       notes: recorder.notes,
     };
   }

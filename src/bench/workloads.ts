@@ -6,7 +6,15 @@
 import type { SuiteName } from './report.ts';
 
 /** In the order in which they run. */
-export const SUITES: readonly SuiteName[] = ['selfcheck', 'load', 'standard', 'followup', 'chat', 'json'];
+export const SUITES: readonly SuiteName[] = [
+  'selfcheck',
+  'load',
+  'standard',
+  'followup',
+  'chat',
+  'json',
+  'kernels',
+];
 
 /** A suite that would take longer than this runs in its short form. */
 export const BUDGET_MS = 10 * 60_000;
@@ -32,6 +40,8 @@ export interface WorkloadSize {
   json: { outputTokens: number; repetitions: number };
   load: { repetitions: number };
   selfcheck: { texts: number; tokens: number };
+  /** Of the kernel view: positions in the KV cache before a decoded token, and samples of each kernel. */
+  kernels: { depth: number; repetitions: number };
 }
 
 export const FULL: WorkloadSize = {
@@ -53,6 +63,7 @@ export const FULL: WorkloadSize = {
   json: { outputTokens: 64, repetitions: 3 },
   load: { repetitions: 3 },
   selfcheck: { texts: 4, tokens: 128 },
+  kernels: { depth: 2048, repetitions: 5 },
 };
 
 export const SHORT: WorkloadSize = {
@@ -73,6 +84,7 @@ export const SHORT: WorkloadSize = {
   json: { outputTokens: 24, repetitions: 2 },
   load: { repetitions: 1 },
   selfcheck: { texts: 1, tokens: 32 },
+  kernels: { depth: 128, repetitions: 3 },
 };
 
 /** Tests of their own length before the plan is made: long enough to tell minutes from seconds. */

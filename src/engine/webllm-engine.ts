@@ -63,6 +63,7 @@ import {
 import { plainTemplate } from './import/model-config.ts';
 import { describeLoadedModel, type LoadedParts } from './model-facts.ts';
 import { ModelReader } from './model-reader.ts';
+import { usualPrefillChunk } from './prefill-chunk.ts';
 import { requireInteger } from './request-checks.ts';
 import { RequestQueue } from './request-queue.ts';
 import { scoreTokens } from './score.ts';
@@ -112,10 +113,6 @@ interface Preparation {
 
 /** What WebLLM believes our models' addresses to be. Never fetched: every request is answered from the store. */
 const STORE_URL = 'https://weights.invalid/';
-
-/** Chunks short enough for a slow device to notice an abort within a second or two. */
-const PREFILL_CHUNK_GPU = 256;
-const PREFILL_CHUNK_SOFTWARE = 64;
 
 /** How long to wait for word of a lost device when a call failed without a reason. */
 const DEVICE_LOSS_MS = 50;
@@ -720,8 +717,7 @@ function prepareModel(
   if (!generated || parsed === null) return { parsed, plan: null };
   const plan = lower(parsed.description, caps, {
     contextLength: options.contextLength ?? parsed.chat.contextLength,
-    prefillChunkLength:
-      options.prefillChunkLength ?? (caps.isSoftware === true ? PREFILL_CHUNK_SOFTWARE : PREFILL_CHUNK_GPU),
+    prefillChunkLength: options.prefillChunkLength ?? usualPrefillChunk(caps),
   });
   return { parsed, plan };
 }

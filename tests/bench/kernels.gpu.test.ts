@@ -239,6 +239,8 @@ describe.skipIf(skip || !isNode)('random weights', () => {
       depth: 24,
       prefillTokens: 24,
       maxBytes: Infinity,
+      maxLayers: Infinity,
+      pipelines: new Map(),
       signal: undefined,
       onLayer: () => undefined,
       onPipeline: () => undefined,

@@ -1,6 +1,7 @@
 /** The benchmark on the real engine with tiny-mistral: whole reports, a wrong kernel, a lost device. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { blindProbe } from '../../src/bench/busy-probe.ts';
+import { measureKernels } from '../../src/bench/kernels/measure-kernels.ts';
 import type { BenchReport } from '../../src/bench/report.ts';
 import { type BenchOptions, runBenchmark } from '../../src/bench/run.ts';
 import type { Goldens } from '../../src/bench/suites/selfcheck.ts';
@@ -67,6 +68,7 @@ describe.skipIf(skip)('the benchmark with tiny-mistral', () => {
         host: TEST_HOST,
         version: 'test',
         probe: blindProbe,
+        measureKernels: (model, kernels) => measureKernels(model, { ...kernels, gpu: navigator.gpu }),
         size: 'short',
         ...options,
       },

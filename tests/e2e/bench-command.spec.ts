@@ -1,10 +1,12 @@
 /** `npm run bench`, as a person calls it: both runtimes on tiny-mistral, its files, an interruption, wrong usage. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { expect, test } from 'playwright/test';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
+import type { ComparisonReport } from '../../src/bench/comparison.ts';
 import type { BenchReport } from '../../src/bench/report.ts';
 import { findSchemaFaults } from '../tools/bench-tools.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
@@ -94,7 +96,76 @@ test.describe('on Dawn', () => {
     const report = await readReport(file);
     expect(report.status).toBe('complete');
     expect(suitesOf(report)).toEqual(['chat', 'followup', 'json', 'load', 'selfcheck', 'standard']);
+    const { decode, prefill } = report.kernels!;
+    expect(decode.kernels.map(({ op }) => op)).toContain('norm-gate-up');
+    expect(prefill).toMatchObject({ depth: 0, tokens: 64 });
+    expect(stdout).toMatch(/^A decoded token at depth 128: .* dispatches/m);
+    expect(stdout).toMatch(/^\| +[\d.]+ % \|.* norm-gate-up .* \|$/m);
     expect(report.machine.program).toMatch(/^Node .*, webgpu /);
+  });
+
+  test.describe('a kernel that is changed on its way to the GPU', () => {
+    test.skip(
+      process.env.TRAMONTANE_FULL === undefined,
+      'long tests; tests/bench has the same below the command',
+    );
+
+    /** Runs the command with a text swapped in the WGSL of kernels that have `marker`. */
+    async function benchTampered(name: string, marker: string, from: string, to: string, suite: string) {
+      const file = join(folder, `${name}.mjs`);
+      await writeFile(
+        file,
+        `import { createRequire } from 'node:module';
+const { globals } = await import(createRequire(${JSON.stringify(join(ROOT, 'package.json'))}).resolve('webgpu'));
+const { createShaderModule } = globals.GPUDevice.prototype;
+globals.GPUDevice.prototype.createShaderModule = function (descriptor) {
+  const code = descriptor.code.includes(${JSON.stringify(marker)})
+    ? descriptor.code.replace(${JSON.stringify(from)}, ${JSON.stringify(to)})
+    : descriptor.code;
+  return createShaderModule.call(this, { ...descriptor, code });
+};`,
+      );
+      const json = join(folder, `${name}.json`);
+      const args = [
+        '--runtime',
+        'dawn',
+        '--model',
+        model,
+        '--suite',
+        suite,
+        '--size',
+        'short',
+        '--json',
+        json,
+      ];
+      const outcome = await bench(args, { ...env, NODE_OPTIONS: `--import ${pathToFileURL(file).href}` });
+      expect(outcome.code, outcome.stderr).toBe(0);
+      return { report: await readReport(json), stdout: outcome.stdout };
+    }
+
+    test('made wrong: the self-check fails, and the table says so', async () => {
+      test.setTimeout(200_000);
+      const { report, stdout } = await benchTampered(
+        ...(['wrong', 'norm_gate_up', '* up; }', '* up * 0.5; }', 'selfcheck'] as const),
+      );
+      expect(report.labels).toContain('self-check-failed');
+      expect(stdout).toContain('the self-check failed: a kernel computes wrongly');
+    });
+
+    test('made slow: it is the first in the kernel view, by name', async () => {
+      test.setTimeout(200_000);
+      const bounds = 'if (group >= uniforms.packGridDimX) { return; }';
+      const loop = `
+  var idle = group;
+  for (var i = 0u; i < 2000000u + min(group, 1u); i++) { idle = idle * 1664525u + 1013904223u; }
+  if (idle == 7u) { return; }`;
+      const { report, stdout } = await benchTampered(
+        ...(['slow', 'fn matvec_residual', bounds, `${bounds}${loop}`, 'kernels'] as const),
+      );
+      expect(report.kernels!.decode.kernels[0]!.op).toBe('matvec-residual');
+      expect(report.kernels!.decode.kernels[0]!.shareOfTime).toBeGreaterThan(0.4);
+      expect(stdout).toMatch(/A decoded token[^\n]*\n\n[^\n]*\n[^\n]*\n[^\n]*matvec-residual/);
+    });
   });
 
   test('random weights: from nowhere, with answers that are numbers', async () => {
@@ -127,12 +198,28 @@ test.describe('on Dawn', () => {
   });
 });
 
+test("beside wllama in a browser without shader-f16: its figures are called a processor's, without a ratio", async () => {
+  test.skip(process.env.TRAMONTANE_FULL === undefined, 'a long test');
+  test.setTimeout(900_000);
+  const file = join(folder, 'compare.json');
+  const { code, stdout, stderr } = await bench(['--suite', 'compare', '--repetitions', '2', '--json', file]);
+  expect(code, stderr).toBe(0);
+  const report = JSON.parse(await readFile(file, 'utf8')) as ComparisonReport;
+  const [ours, theirs] = report.engines;
+  test.skip(report.adapter.shaderF16, 'this browser has shader-f16');
+  expect(ours.gpuSubmissions).toBeGreaterThan(0);
+  expect(theirs.gpuSubmissions).toBe(0);
+  expect(report.ratios).toBeNull();
+  expect(stdout).toContain('wllama sent nothing to the GPU');
+});
+
 test('wrong usage is refused before anything runs', async () => {
   for (const [args, message] of [
     [['--suite', 'speed'], 'There is no suite "speed"'],
     [['--depth', '0,x'], '--depth must be a whole number from 0, got "x"'],
     [['--model', 'random:tiny'], 'Random weights are for --runtime dawn'],
     [['--model', 'random:huge', '--runtime', 'dawn'], 'There is no shape "huge"'],
+    [['--before', '.'], '--before is for --suite kernels and --runtime dawn'],
     [['--colour'], 'Unknown option'],
   ] as const) {
     const { code, stderr } = await bench(args);

@@ -108,7 +108,7 @@ test('tiny-mistral on the real engine: a whole report that validates', async ({ 
   });
   try {
     await page.goto(`${server.url}${PATH}bench.html`);
-    await measure(page, ['standard', 'selfcheck', 'load']);
+    await measure(page, ['standard', 'selfcheck', 'load', 'kernels']);
     const report = await downloadReport(page);
     expect(report.status).toBe('complete');
     expect(report.model.id).toBe('tiny-mistral');
@@ -117,6 +117,13 @@ test('tiny-mistral on the real engine: a whole report that validates', async ({ 
     );
     expect(report.selfCheck?.agreement).toBeGreaterThan(95);
     for (const { id, statistics } of report.tests) expect(statistics.count, id).toBeGreaterThan(0);
+
+    const view = page.getByRole('region', { name: 'Kernel by kernel' });
+    await expect(view.getByRole('img', { name: /^Roofline\. Memory allows .* GB\/s/ })).toBeVisible();
+    const table = view.getByRole('group', { name: 'A decoded token at depth 128' });
+    const { kernels } = report.kernels!.decode;
+    await expect(table.getByRole('row')).toHaveCount(kernels.length + 1);
+    await expect(table.getByRole('rowheader').first()).toContainText(`D1 ${kernels[0]!.op}`);
   } finally {
     await server.close();
     await rm(models, { recursive: true, force: true });

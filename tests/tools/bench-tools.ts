@@ -4,6 +4,7 @@ import schema from '../../docs/bench-report.schema.json' with { type: 'json' };
 import type { Clock } from '../../src/bench/clock.ts';
 import type { HostFacts } from '../../src/bench/machine.ts';
 import type { BenchReport, BenchTest } from '../../src/bench/report.ts';
+import type { MeasureKernels } from '../../src/bench/run.ts';
 import type { FakeClock } from '../../src/engine/fake-engine.ts';
 
 /** A clock for the runner and the fake engine alike. Both of its times can be tampered with. */
@@ -43,6 +44,11 @@ export const TEST_HOST: HostFacts = {
   memoryGib: 32,
   crossOriginIsolated: false,
   power: 'mains',
+};
+
+/** For runs that do not ask for them. */
+export const noKernels: MeasureKernels = async () => {
+  throw new Error('no kernels are measured here');
 };
 
 /** What in a report contradicts the published schema: nothing, for every report we make. */

@@ -237,6 +237,87 @@ export const benchStyles = css`
     margin: 0;
   }
 
+  .kernels {
+    display: grid;
+    gap: var(--_space-3);
+  }
+
+  .kernels > * {
+    min-width: 0;
+  }
+
+  h4 {
+    margin: var(--_space-2) 0 0;
+    font-size: var(--_text-medium);
+    font-weight: 550;
+  }
+
+  .decode {
+    --_phase: light-dark(#0d6a8f, #5dbfe0);
+  }
+
+  .prefill {
+    --_phase: light-dark(#b4531b, #f0a36b);
+  }
+
+  .roofline {
+    display: grid;
+    gap: var(--_space-2);
+    margin: 0;
+  }
+
+  .roofline svg {
+    display: block;
+    width: 100%;
+    min-width: 38rem;
+    font-family: var(--_font);
+    font-size: 12px;
+  }
+
+  .roofline .grid {
+    stroke: var(--_border);
+  }
+
+  .roofline .tick,
+  .roofline .axis {
+    fill: var(--_text-quiet);
+  }
+
+  .roofline .roof {
+    fill: none;
+    stroke: var(--_text);
+    stroke-width: 2;
+  }
+
+  .roofline .roof-name {
+    fill: var(--_text);
+    font-weight: 550;
+  }
+
+  .roofline .leader {
+    fill: none;
+    stroke: var(--_text-quiet);
+    stroke-opacity: 0.5;
+  }
+
+  .roofline .name {
+    fill: var(--_phase);
+  }
+
+  .roofline .point {
+    fill: var(--_phase);
+    fill-opacity: 0.75;
+    stroke: var(--_surface-raised);
+  }
+
+  .key {
+    color: var(--_phase);
+  }
+
+  .bar rect {
+    fill: var(--_phase);
+  }
+
   .machine summary {
     min-height: 2rem;
     font-weight: 550;

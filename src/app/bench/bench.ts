@@ -23,6 +23,7 @@ import { versions } from '../versions.ts';
 import { benchStyles } from './bench.styles.ts';
 import { TramontaneChart } from './chart.ts';
 import { TramontaneBenchFinishedEvent } from './events.ts';
+import { measureInWorker } from './measure-in-worker.ts';
 import { formatDuration, formatSpread, renderComparison, renderReport, suiteName } from './report-view.ts';
 
 definePart('tramontane-chart', TramontaneChart);
@@ -240,7 +241,7 @@ export class TramontaneBench extends LitElement {
         const detail =
           progress === null
             ? ''
-            : `${suiteName(progress.suite)} · sample ${progress.repetition} of ${progress.of}` +
+            : `${suiteName(progress.suite)} · ${progress.suite === 'kernels' ? '' : 'sample '}${progress.repetition} of ${progress.of}` +
               (progress.etaMs === null ? '' : ` · about ${formatDuration(progress.etaMs)} left`);
         return html`<div class="run">
           <tramontane-progress
@@ -376,6 +377,7 @@ export class TramontaneBench extends LitElement {
         probe: createTimerProbe(adapter?.isSoftware ?? true),
         size: this.size,
         ...(this.isDeep ? { depths: [...FULL.depths, DEEP] } : {}),
+        measureKernels: measureInWorker,
         goldens: [smolLm2Goldens],
         firstRuns: this.#savedRuns,
         signal: running.signal,

@@ -5,6 +5,7 @@ import { describeLabel } from '../../bench/export.ts';
 import type { BenchReport, BenchTest, Label, SuiteName } from '../../bench/report.ts';
 import { icons } from '../../ui/icons.ts';
 import type { ChartData } from './chart.ts';
+import { renderKernels } from './kernel-view.ts';
 
 const SUITE_NAMES: Record<SuiteName, string> = {
   standard: 'Standard',
@@ -13,6 +14,7 @@ const SUITE_NAMES: Record<SuiteName, string> = {
   json: 'JSON',
   load: 'Loading',
   selfcheck: 'Self-check',
+  kernels: 'Kernel by kernel',
 };
 
 export function suiteName(suite: SuiteName): string {
@@ -50,7 +52,7 @@ export function renderReport(report: BenchReport): TemplateResult {
         report.tests.filter((test) => test.suite === suite),
       ),
     )}
-    ${renderMachine(report)}
+    ${report.kernels ? renderKernels(report.kernels) : nothing} ${renderMachine(report)}
   `;
 }
 

@@ -40,6 +40,9 @@ export interface DeviceModelOptions {
   prefillTokens: number;
   /** Most bytes of weights and caches; one layer is taken even so. */
   maxBytes: number;
+  maxLayers: number;
+  /** By kernel name: those that are there already are not compiled again. */
+  pipelines: Map<string, GPUComputePipeline>;
   signal: AbortSignal | undefined;
   onLayer(done: number, total: number): void;
   onPipeline(done: number, total: number): void;
@@ -136,12 +139,12 @@ export async function createDeviceModel(
   try {
     const { layers, weightBytes } = await allocate(buffers, model, order, whole, options);
     const spec = plan(order.slice(0, layers));
-    const pipelines = await compile(bench, spec, options);
+    await compile(bench, spec, options);
     const bindPhase = (phase: Phase): DevicePhase => {
       const [tokens, position] = phase === 'decode' ? [1, depth] : [prefillTokens, 0];
       const variables = { one: 1, tokens, position, length: position + tokens, count: 0, biased: 0 };
       const bind = (step: Step, createUniform: StepBinding['createUniform']) =>
-        bindStep(bench.device, step, pipelines.get(step.kernel.name)!, {
+        bindStep(bench.device, step, options.pipelines.get(step.kernel.name)!, {
           variables,
           bufferOf: (ref) => buffers.get(bufferKey(ref)),
           createUniform,
@@ -186,7 +189,7 @@ async function allocate(
   { tensors, architecture }: ModelDescription,
   order: readonly number[],
   whole: LibrarySpec,
-  { prefillTokens, maxBytes, signal, onLayer }: DeviceModelOptions,
+  { prefillTokens, maxBytes, maxLayers, signal, onLayer }: DeviceModelOptions,
 ): Promise<{ layers: number; weightBytes: number }> {
   const used = new Set(
     (['decode', 'prefill'] as const).flatMap((phase) =>
@@ -208,7 +211,8 @@ async function allocate(
   let byteLength = totalBytes(outside);
   let weightBytes = totalBytes(outer);
   let layers = 0;
-  while (fits && layers < order.length) {
+  const most = Math.min(maxLayers, order.length);
+  while (fits && layers < most) {
     signal?.throwIfAborted();
     const weights = layerWeights(tensors.layers[order[layers]!]!);
     const layer = [...weights, ...layerCaches(layers)];
@@ -217,7 +221,7 @@ async function allocate(
     if (fits) {
       weightBytes += totalBytes(weights);
       layers++;
-      onLayer(layers, order.length);
+      onLayer(layers, most);
     }
   }
   if (layers === 0) {
@@ -232,17 +236,18 @@ async function allocate(
 async function compile(
   bench: BenchDevice,
   spec: LibrarySpec,
-  { prefillTokens, signal, onPipeline }: DeviceModelOptions,
-): Promise<Map<string, GPUComputePipeline>> {
+  { prefillTokens, pipelines, signal, onPipeline }: DeviceModelOptions,
+): Promise<void> {
   const steps = [...phaseSteps(spec, 'decode', 1), ...phaseSteps(spec, 'prefill', prefillTokens)];
-  const kernels = new Map(steps.map(({ kernel }) => [kernel.name, kernel]));
-  const pipelines = new Map<string, GPUComputePipeline>();
+  const kernels = new Map(
+    steps.filter(({ kernel }) => !pipelines.has(kernel.name)).map(({ kernel }) => [kernel.name, kernel]),
+  );
+  let done = 0;
   await Promise.all(
     [...kernels.values()].map(async (kernel) => {
       pipelines.set(kernel.name, await bench.wait(createPipeline(bench.device, kernel)));
-      onPipeline(pipelines.size, kernels.size);
+      onPipeline(++done, kernels.size);
     }),
   );
   signal?.throwIfAborted();
-  return pipelines;
 }

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { describeModel } from '../../../tests/tools/describe-model.ts';
+import { kernelReportSample } from '../../../tests/tools/kernel-report-sample.ts';
 import { planCaps } from '../../../tests/tools/plan-caps.ts';
 import { lower } from '../../modellib/lower.ts';
-import { formatKernelReport } from './format-kernel-report.ts';
 import { addSample, type Batch, calibrate, type GpuClock, timed } from './gpu-clock.ts';
-import { type KernelReport, type KernelTiming, median, type PhaseReport } from './kernel-report.ts';
+import { kernelRatios } from './kernel-ratios.ts';
+import { median } from './kernel-report.ts';
+import { kernelTables } from './kernel-tables.ts';
 import { layersByKind, withLayers } from './layer-subset.ts';
 import { roofline } from './roofline.ts';
 
@@ -98,82 +100,8 @@ describe('layers', () => {
   });
 });
 
-function timing(values: Partial<KernelTiming>): KernelTiming {
-  return {
-    name: 'kernel',
-    op: 'matmul',
-    formats: 'q4_0',
-    shape: '64 x 64',
-    phase: 'decode',
-    dispatches: 1,
-    microseconds: 100,
-    bytes: 1e6,
-    gigabytesPerSecond: 10,
-    shareOfCopyBandwidth: 0.5,
-    flops: 1e8,
-    gflopsPerSecond: 1000,
-    shareOfTime: 1,
-    samples: [99, 100, 104],
-    ...values,
-  };
-}
-
-const phase: PhaseReport = {
-  tokens: 1,
-  depth: 128,
-  dispatches: 31,
-  cpuMicroseconds: 450,
-  gpuMicroseconds: 2500,
-  kernelMicroseconds: 2400,
-  kernels: [],
-};
-
-const report: KernelReport = {
-  clock: 'timestamp-query',
-  adapter: {
-    vendor: 'acme',
-    architecture: 'anvil',
-    description: 'ACME Anvil 9000',
-    isSoftware: false,
-    shaderF16: true,
-    subgroups: true,
-    subgroupMinSize: 32,
-    subgroupMaxSize: 32,
-    maxBufferBytes: 2 ** 30,
-    maxStorageBindingBytes: 2 ** 30,
-    maxWorkgroupStorageBytes: 32768,
-    maxInvocationsPerWorkgroup: 1024,
-    maxStorageBuffersPerStage: 10,
-  },
-  copyGigabytesPerSecond: 20,
-  peakGflopsPerSecond: 4000,
-  layers: { measured: 1, total: 2 },
-  weightBytes: 5e6,
-  decode: {
-    ...phase,
-    kernels: [
-      timing({ flops: 4e6, gflopsPerSecond: 40, dispatches: 30, microseconds: 1234.5, shareOfTime: 0.75 }),
-      timing({
-        op: 'attention-merge',
-        formats: '',
-        flops: null,
-        gflopsPerSecond: null,
-        shareOfTime: 0.25,
-        samples: [0.5, 99.95],
-      }),
-    ],
-  },
-  prefill: {
-    ...phase,
-    tokens: 512,
-    depth: 0,
-    kernels: [timing({ phase: 'prefill', flops: 1e9, gflopsPerSecond: 3000 })],
-  },
-  notes: ['Something to know.'],
-};
-
 test('the roofline: intensity, and what the lower of the two roofs allows', () => {
-  const { points, ridgeIntensity } = roofline(report);
+  const { points, ridgeIntensity } = roofline(kernelReportSample);
   expect(ridgeIntensity).toBe(200);
   expect(
     points.map(({ phase, intensity, attainableGflopsPerSecond }) => [
@@ -185,24 +113,73 @@ test('the roofline: intensity, and what the lower of the two roofs allows', () =
     ['decode', 4, 80],
     ['prefill', 1000, 4000],
   ]);
-  expect(points[0]!.label).toBe('matmul 64 x 64 q4_0');
+  expect(points.map(({ op, rank }) => [op, rank])).toEqual([
+    ['matmul', 1],
+    ['matmul', 1],
+  ]);
 });
 
-test('the table for a terminal', () => {
-  expect(formatKernelReport(report).split('\n')).toEqual([
-    'ACME Anvil 9000, clock: timestamp queries',
-    'Copy bandwidth 20.0 GB/s, best arithmetic 4000 GFLOP/s (f32)',
-    'Random weights, 5 MB: 1 of 2 layers',
+test('the tables, in Markdown', () => {
+  expect(kernelTables(kernelReportSample).split('\n')).toEqual([
+    'Kernel view, by timestamp queries, over 5 MB of random weights (1 of 2 layers). Copy bandwidth 20.0 GB/s, best arithmetic 4000 GFLOP/s (f32). Something to know.',
     '',
-    'A decoded token at depth 128: 2.50 ms on the GPU (400 tokens/s), of which the kernels add up to 2.40 ms (96.0 %); 31 dispatches, 450 µs of CPU time to encode and submit.',
-    ' share  times   median             samples  GB/s  of copy  GFLOP/s  kernel',
-    '75.0 %     30  1.23 ms   99.0 µs to 104 µs  10.0   50.0 %     40.0  matmul 64 x 64 q4_0',
-    '25.0 %      1   100 µs  0.500 µs to 100 µs  10.0   50.0 %           attention-merge 64 x 64',
+    'A decoded token at depth 128: 2.50 ms on the GPU (400 tokens/s), of which the kernels add up to 2.40 ms (96.0 %); 31 dispatches, 450 µs of CPU time a token to encode and submit.',
     '',
-    'A chunk of 512 tokens at depth 0: 2.50 ms on the GPU (204800 tokens/s), of which the kernels add up to 2.40 ms (96.0 %); 31 dispatches, 450 µs of CPU time to encode and submit.',
-    '  share  times  median            samples  GB/s  of copy  GFLOP/s  kernel',
-    '100.0 %      1  100 µs  99.0 µs to 104 µs  10.0   50.0 %     3000  matmul 64 x 64 q4_0',
+    '|  share | times |  median |    least |   most |   MB | GB/s | of copy | GFLOP/s | kernel                  |',
+    '| -----: | ----: | ------: | -------: | -----: | ---: | ---: | ------: | ------: | ----------------------- |',
+    '| 75.0 % |    30 | 1.23 ms |  99.0 µs | 104 µs | 1.00 | 10.0 |  50.0 % |    40.0 | matmul 64 x 64 q4_0     |',
+    '| 25.0 % |     1 |  100 µs | 0.500 µs | 100 µs | 1.00 | 10.0 |  50.0 % |         | attention-merge 64 x 64 |',
     '',
-    'Note: Something to know.',
+    'A chunk of 512 tokens at depth 0: 2.50 ms on the GPU (204800 tokens/s), of which the kernels add up to 2.40 ms (96.0 %); 31 dispatches, 0.879 µs of CPU time a token to encode and submit.',
+    '',
+    '|   share | times | median |   least |   most |   MB | GB/s | of copy | GFLOP/s | kernel              |',
+    '| ------: | ----: | -----: | ------: | -----: | ---: | ---: | ------: | ------: | ------------------- |',
+    '| 100.0 % |     1 | 100 µs | 99.0 µs | 104 µs | 1.00 | 10.0 |  50.0 % |    3000 | matmul 64 x 64 q4_0 |',
   ]);
+});
+
+test('the ratios of changed kernels, by purpose and round, and of those that stayed', () => {
+  const { decode } = kernelReportSample;
+  const kernel = (name: string, op: string, samples: number[], dispatches = 2) => ({
+    ...decode.kernels[0]!,
+    ...{ name, op, samples, dispatches },
+  });
+  const phases = (kernels: (typeof decode.kernels)[number][]) => ({
+    decode: { ...decode, kernels },
+    prefill: { ...decode, kernels: [] },
+  });
+  const before = phases([
+    kernel('a', 'attention-split', [30, 40, 50]),
+    kernel('b', 'attention-merge', [10, 20, 10]),
+    kernel('c', 'matmul', [5, 6, 7]),
+  ]);
+  const after = phases([
+    kernel('d', 'attention-scores', [10, 10, 10]),
+    kernel('c', 'matmul', [5, 6, 14]),
+    kernel('e', 'sample', [1, 1, 1]),
+  ]);
+  expect(kernelRatios(before, after)).toEqual([
+    {
+      phase: 'decode',
+      before: 'attention-split + attention-merge',
+      after: 'attention-scores',
+      beforeMicroseconds: 120,
+      afterMicroseconds: 20,
+      ratio: 6,
+      least: 4,
+      most: 6,
+    },
+    {
+      phase: 'decode',
+      before: 'kernels that are the same',
+      after: 'kernels that are the same',
+      beforeMicroseconds: 12,
+      afterMicroseconds: 12,
+      ratio: 1,
+      least: 0.5,
+      most: 1,
+    },
+  ]);
+  const table = kernelTables({ ...kernelReportSample, before });
+  expect(table).toContain('Before and after, in turns within this run:');
 });

@@ -64,6 +64,8 @@ export interface KernelReport {
   weightBytes: number;
   decode: PhaseReport;
   prefill: PhaseReport;
+  /** Other plans for the same model, measured in turns with these; null where there was nothing to compare with. */
+  before: { decode: PhaseReport; prefill: PhaseReport } | null;
   /** What a reader has to know to trust the figures. */
   notes: string[];
 }

@@ -9,7 +9,7 @@ import type { ModelDescription } from '../../models/model-description.ts';
 import { type BenchDevice, openBenchDevice } from './bench-device.ts';
 import { createDeviceModel, type DeviceModel } from './device-model.ts';
 import { type GpuClock, openClock } from './gpu-clock.ts';
-import type { KernelReport } from './kernel-report.ts';
+import type { KernelReport, Phase } from './kernel-report.ts';
 import { nothingStep, OwnKernels } from './own-kernels.ts';
 import { PhaseTimer } from './phase-timer.ts';
 import { measureRoofs, prepareRoofs } from './roofs.ts';
@@ -36,13 +36,19 @@ export interface MeasureKernelsOptions {
   clock?: GpuClock['kind'];
   /** Most bytes of weights and KV caches. Default: what the device grants; in software 2 GiB. */
   maxBytes?: number;
+  /** Most layers to measure. Default: all; in software 4. */
+  maxLayers?: number;
   /** Makes the plans. Tests of the instrument pass altered ones. */
   lower?: typeof lower;
+  /** Other plans, to be measured in turns with these: samples of the same index are of the same round. */
+  before?: typeof lower;
   signal?: AbortSignal;
   onProgress?: (progress: KernelProgress) => void;
 }
 
 const SOFTWARE_BYTES = 2 ** 31;
+/** A processor computes for so long that its caches matter little: a few layers tell as much as all. */
+const SOFTWARE_LAYERS = 4;
 
 /**
  * @throws TramontaneError `webgpu-unavailable`, `adapter-limits`, `out-of-memory` where not one layer fits,
@@ -83,18 +89,25 @@ async function measure(
   onProgress({ stage: 'roofs', done: 1, total: 1 });
   signal?.throwIfAborted();
 
-  const deviceModel = await createDeviceModel(bench, own, model, {
-    lower: options.lower ?? lower,
-    depth,
-    prefillTokens,
-    maxBytes: options.maxBytes ?? (bench.adapter.isSoftware ? SOFTWARE_BYTES : Infinity),
-    signal,
-    onLayer: (done, total) => onProgress({ stage: 'weights', done, total }),
-    onPipeline: (done, total) => onProgress({ stage: 'kernels', done, total }),
-  });
-  const phases = (['prefill', 'decode'] as const).map(
-    (phase) => new PhaseTimer(bench, clock, deviceModel[phase]),
-  );
+  const maxLayers = options.maxLayers ?? (bench.adapter.isSoftware ? SOFTWARE_LAYERS : Infinity);
+  const measured: { deviceModel: DeviceModel; prefill: PhaseTimer; decode: PhaseTimer }[] = [];
+  const pipelines = new Map<string, GPUComputePipeline>();
+  for (const variant of [options.lower ?? lower, ...(options.before === undefined ? [] : [options.before])]) {
+    const deviceModel = await createDeviceModel(bench, own, model, {
+      lower: variant,
+      depth,
+      prefillTokens,
+      maxBytes: options.maxBytes ?? (bench.adapter.isSoftware ? SOFTWARE_BYTES : Infinity),
+      maxLayers,
+      pipelines,
+      signal,
+      onLayer: (done, total) => onProgress({ stage: 'weights', done, total }),
+      onPipeline: (done, total) => onProgress({ stage: 'kernels', done, total }),
+    });
+    const timer = (phase: Phase) => new PhaseTimer(bench, clock, deviceModel[phase]);
+    measured.push({ deviceModel, prefill: timer('prefill'), decode: timer('decode') });
+  }
+  const phases = measured.flatMap(({ prefill, decode }) => [prefill, decode]);
   const total = (repetitions + 1) * phases.reduce((sum, { count }) => sum + count, 0);
   let done = 0;
   const step = () => {
@@ -104,14 +117,18 @@ async function measure(
   for (const phase of phases) await phase.calibrate(step);
   // Rounds: what changes over time (heat, other programs) changes every figure alike.
   for (let round = 0; round < repetitions; round++) {
-    for (const phase of phases) await phase.sample(step);
+    // Back and forth: neither of two variants is always the later one.
+    for (const phase of round % 2 === 0 ? phases : phases.toReversed()) await phase.sample(step);
   }
   clock.destroy();
 
-  const [prefill, decode] = phases.map((phase) => phase.report(roofs));
-  const reached = [...decode!.kernels, ...prefill!.kernels].map(
-    ({ gflopsPerSecond }) => gflopsPerSecond ?? 0,
-  );
+  const [now, before] = measured.map(({ prefill, decode }) => ({
+    decode: decode.report(roofs),
+    prefill: prefill.report(roofs),
+  }));
+  const { decode, prefill } = now!;
+  const reached = [...decode.kernels, ...prefill.kernels].map(({ gflopsPerSecond }) => gflopsPerSecond ?? 0);
+  const { deviceModel } = measured[0]!;
   return {
     clock: clock.kind,
     adapter: bench.adapter,
@@ -119,20 +136,21 @@ async function measure(
     peakGflopsPerSecond: Math.max(roofs.arithmeticGflopsPerSecond, ...reached),
     layers: deviceModel.layers,
     weightBytes: deviceModel.weightBytes,
-    decode: decode!,
-    prefill: prefill!,
-    notes: [...notes, ...modelNotes(deviceModel)],
+    decode,
+    prefill,
+    before: before ?? null,
+    notes: [...notes, ...modelNotes(deviceModel, maxLayers)],
   };
 }
 
-function modelNotes({ layers, decode, prefill }: DeviceModel): string[] {
+function modelNotes({ layers, decode, prefill }: DeviceModel, maxLayers: number): string[] {
   if (layers.measured === layers.total) return [];
   const missing = [decode, prefill].flatMap(({ steps, wholeModel }) => {
     const measured = new Set(steps.map(({ step }) => step.kernel.name));
     return [...wholeModel.keys()].filter((name) => !measured.has(name));
   });
   return [
-    `${layers.measured} of ${layers.total} layers fit the memory; times of whole steps are extrapolated.`,
-    ...(missing.length > 0 ? [`Not measured, for lack of memory: ${[...new Set(missing)].join(', ')}.`] : []),
+    `${layers.measured} of ${layers.total} layers ${layers.measured < maxLayers ? 'fit the memory' : 'were measured'}; times of whole steps are extrapolated.`,
+    ...(missing.length > 0 ? [`Not measured: ${[...new Set(missing)].join(', ')}.`] : []),
   ];
 }

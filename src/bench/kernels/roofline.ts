@@ -5,9 +5,10 @@
 import type { KernelReport, Phase } from './kernel-report.ts';
 
 export interface RooflinePoint {
-  label: string;
   op: string;
   phase: Phase;
+  /** Among the kernels of its phase by share of the time, from 1. */
+  rank: number;
   /** Operations a byte that has to be moved. */
   intensity: number;
   gflopsPerSecond: number;
@@ -27,22 +28,22 @@ export interface Roofline {
 
 export function roofline(report: KernelReport): Roofline {
   const { copyGigabytesPerSecond, peakGflopsPerSecond } = report;
-  const points = [...report.decode.kernels, ...report.prefill.kernels].flatMap(
-    ({ op, shape, formats, phase, flops, bytes, gflopsPerSecond, shareOfTime }): RooflinePoint[] => {
+  const points = [report.decode, report.prefill].flatMap(({ kernels }) =>
+    kernels.flatMap(({ op, phase, flops, bytes, gflopsPerSecond, shareOfTime }, i): RooflinePoint[] => {
       if (flops === null || gflopsPerSecond === null) return [];
       const intensity = flops / bytes;
       return [
         {
-          label: `${op} ${shape} ${formats}`.trim(),
           op,
           phase,
+          rank: i + 1,
           intensity,
           gflopsPerSecond,
           attainableGflopsPerSecond: Math.min(peakGflopsPerSecond, intensity * copyGigabytesPerSecond),
           shareOfTime,
         },
       ];
-    },
+    }),
   );
   return {
     copyGigabytesPerSecond,

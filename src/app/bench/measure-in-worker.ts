@@ -1,0 +1,50 @@
+/** Measures kernels in a worker of their own, so that the page stays responsive and a lost device is not the engine's. */
+import { fromWireError, TramontaneError, type WireError } from '../../base/errors.ts';
+import type { KernelReport } from '../../bench/kernels/kernel-report.ts';
+import type { KernelProgress } from '../../bench/kernels/measure-kernels.ts';
+import type { MeasureKernels } from '../../bench/run.ts';
+import type { ModelDescription } from '../../models/model-description.ts';
+import { startModuleWorker } from '../../worker/start-worker.ts';
+import workerUrl from './kernels-worker.ts?worker&url';
+
+type Options = Parameters<MeasureKernels>[1];
+
+export interface KernelsRequest {
+  model: ModelDescription;
+  options: Omit<Options, 'signal' | 'onProgress'>;
+}
+
+export type KernelsAnswer =
+  | { kind: 'ready' }
+  | { kind: 'progress'; progress: KernelProgress }
+  | { kind: 'report'; report: KernelReport }
+  | { kind: 'error'; error: WireError };
+
+/** @throws as `measureKernels`; TramontaneError `worker-crashed` */
+export const measureInWorker: MeasureKernels = async (model, { signal, onProgress, ...options }) => {
+  signal?.throwIfAborted();
+  const worker = startModuleWorker(workerUrl);
+  const stopped = new AbortController();
+  try {
+    return await new Promise<KernelReport>((resolve, reject) => {
+      const crash = (message: string) =>
+        reject(
+          new TramontaneError('worker-crashed', `The kernel view stopped: ${message}`, {
+            nextStep: 'Measure again.',
+          }),
+        );
+      worker.addEventListener('error', (event) => crash(event.message || 'its code could not be loaded'));
+      worker.addEventListener('messageerror', () => crash('a message could not be read'));
+      worker.addEventListener('message', ({ data }: MessageEvent<KernelsAnswer>) => {
+        if (data.kind === 'ready') worker.postMessage({ model, options } satisfies KernelsRequest);
+        else if (data.kind === 'progress') onProgress?.(data.progress);
+        else if (data.kind === 'report') resolve(data.report);
+        else reject(fromWireError(data.error));
+      });
+      signal?.addEventListener('abort', () => reject(signal.reason), { signal: stopped.signal });
+    });
+  } finally {
+    stopped.abort();
+    worker.terminate();
+  }
+};

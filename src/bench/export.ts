@@ -90,7 +90,7 @@ export function toMarkdown(report: BenchReport): string {
       ),
     );
   }
-  if (report.kernels !== null) sections.push(kernelTables(report.kernels));
+  if (report.kernels) sections.push(kernelTables(report.kernels));
   const { adapter } = machine;
   const gpu = [adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(' ');
   const facts = [

@@ -64,6 +64,27 @@ test('a plan is read in its order, each byte fetched once, ahead of the reader a
   await source.close();
 });
 
+test('the window is one of memory: pieces that do not fill theirs count as if they did', async () => {
+  const source = await open({ windowBytes: 3 * PIECE });
+  // Every second half: no two are neighbours.
+  const halves = Array.from({ length: 8 }, (_, index) => range(index * PIECE, PIECE / 2));
+  source.expect(halves);
+  await expect.poll(() => server.sentBytes()).toBe(1.5 * PIECE);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(server.answers).toHaveLength(3);
+  await readAndCompare(source, halves);
+  await source.close();
+});
+
+test('short pieces do not take the room of long ones', async () => {
+  const source = await open({ windowBytes: 2 * PIECE });
+  const plan = [range(0, 100), range(PIECE, 100), range(2 * PIECE, 100), range(3 * PIECE, PIECE)];
+  source.expect(plan);
+  await expect.poll(() => server.answers.length).toBe(4);
+  await readAndCompare(source, plan);
+  await source.close();
+});
+
 test('what was not expected is read besides, and a reader that skips does not wait for ever', async () => {
   const source = await open({ windowBytes: 2 * PIECE });
   source.expect([range(0, 8 * PIECE)]);

@@ -31,7 +31,7 @@ export interface PlannedSourceOptions {
   signal?: AbortSignal | undefined;
   /** Where bytes are kept. Its name tells the state of the file, so that it holds those of no other. */
   journal?: Journal | undefined;
-  /** Most bytes in memory that have been asked for or received, and not been read. Default 48 MiB. */
+  /** Most memory for bytes that have been asked for or received, and not been read. Default 48 MiB. */
   windowBytes?: number | undefined;
   /** Default 4. */
   connections?: number | undefined;
@@ -46,6 +46,8 @@ export interface PlannedSourceOptions {
 const WINDOW_BYTES = 48 << 20;
 const CONNECTIONS = 4;
 const PIECE_BYTES = 8 << 20;
+/** Pieces are short below this part of the longest. */
+const SHORT_PIECES = 4;
 
 export function createPlannedSource(
   file: ReceivingSource,
@@ -86,8 +88,9 @@ class RemoteSource implements PlannedSource {
   /** One a connection. */
   readonly #tasks = new Set<Promise<void>>();
   readonly #saves = new Set<Promise<void>>();
-  /** Buffers that were used before: left to the garbage collector they would pile up. */
+  /** Buffers of `#pieceBytes` that were used before: left to the garbage collector they would pile up. */
   readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
+  /** Of memory, whatever of it is used. */
   #heldBytes = 0;
   /** The first failure: nothing more is fetched ahead. */
   #failure: { error: unknown } | null = null;
@@ -178,17 +181,24 @@ class RemoteSource implements PlannedSource {
     for (const piece of this.#pieces) {
       if (this.#failure !== null || this.#signal.aborted || this.#tasks.size >= this.#connections) return;
       if (piece.ready !== null) continue;
-      if (this.#heldBytes > 0 && this.#heldBytes + piece.byteLength > this.#windowBytes) return;
+      if (this.#heldBytes > 0 && this.#heldBytes + this.#memoryOf(piece) > this.#windowBytes) return;
       this.#start(piece);
     }
+  }
+
+  /** A short piece, such as a norm, has memory of its own length: whole buffers would soon be many. */
+  #memoryOf({ byteLength }: Piece): number {
+    return byteLength < this.#pieceBytes / SHORT_PIECES ? byteLength : this.#pieceBytes;
   }
 
   /** @returns when the bytes of a piece are there, asking for them where nobody has. */
   #start(piece: Piece): Promise<void> {
     if (piece.ready !== null) return piece.ready;
     if (this.#failure !== null) return Promise.reject(this.#failure.error);
-    this.#heldBytes += piece.byteLength;
-    const buffer = this.#buffers.pop() ?? new Uint8Array(this.#pieceBytes);
+    const memoryBytes = this.#memoryOf(piece);
+    this.#heldBytes += memoryBytes;
+    const isPooled = memoryBytes === this.#pieceBytes;
+    const buffer = (isPooled ? this.#buffers.pop() : undefined) ?? new Uint8Array(memoryBytes);
     piece.part = { offset: piece.offset, bytes: buffer.subarray(0, piece.byteLength), received: 0 };
     piece.ready = this.#fetch(piece, piece.part);
     // A connection is free when its piece is in the journal, too: the disk sets the pace where it is slower.
@@ -230,9 +240,10 @@ class RemoteSource implements PlannedSource {
 
   #giveUp(piece: Piece): void {
     this.#pieces.splice(this.#pieces.indexOf(piece), 1);
-    this.#heldBytes -= piece.byteLength;
+    const memoryBytes = this.#memoryOf(piece);
+    this.#heldBytes -= memoryBytes;
     // Bytes that are still being journalled were copied when that began.
-    this.#buffers.push(new Uint8Array(piece.part!.bytes.buffer));
+    if (memoryBytes === this.#pieceBytes) this.#buffers.push(new Uint8Array(piece.part!.bytes.buffer));
     this.#fetchAhead();
   }
 

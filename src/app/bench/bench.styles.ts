@@ -314,8 +314,24 @@ export const benchStyles = css`
     color: var(--_phase);
   }
 
-  .bar rect {
+  .share {
+    display: flex;
+    align-items: center;
+    justify-content: space-between;
+    gap: var(--_space-2);
+    font-weight: 620;
+  }
+
+  .share rect {
     fill: var(--_phase);
+  }
+
+  .kernels :is(th, td) {
+    padding-inline-end: var(--_space-2);
+  }
+
+  .kernels tbody .quiet {
+    display: block;
   }
 
   .machine summary {

@@ -1,5 +1,6 @@
 /** The kernel view on the page: a picture of the limits, and for each phase its kernels by their share of the time. */
 import { html, nothing, svg, type TemplateResult } from 'lit';
+import { formatBytes } from '../../base/number-text.ts';
 import type { KernelReport, KernelTiming, Phase, PhaseReport } from '../../bench/kernels/kernel-report.ts';
 import { formatMicroseconds, formatPercent, threeDigits } from '../../bench/kernels/kernel-text.ts';
 import { type Roofline, roofline } from '../../bench/kernels/roofline.ts';
@@ -67,7 +68,7 @@ function renderPhase(phase: Phase, report: PhaseReport, limits: Roofline): Templ
             <th scope="col" class="number">Times</th>
             <th scope="col" class="number">Each</th>
             <th scope="col" class="number">Least – most</th>
-            <th scope="col" class="number">MB</th>
+            <th scope="col" class="number">Bytes</th>
             <th scope="col" class="number">GB/s</th>
             <th scope="col" class="number">Of copy</th>
             <th scope="col" class="number">GFLOP/s</th>
@@ -75,32 +76,40 @@ function renderPhase(phase: Phase, report: PhaseReport, limits: Roofline): Templ
           </tr>
         </thead>
         <tbody>
-          ${report.kernels.map((kernel, i) => renderKernel(kernel, i + 1, reached.get(i + 1) ?? null))}
+          ${report.kernels.map((kernel, i) => renderKernel(kernel, i + 1, report.kernels[0]!.shareOfTime, reached.get(i + 1) ?? null))}
         </tbody>
       </table>
     </div>`;
 }
 
-const BAR = 48;
+/** Of the kernel that takes most of its phase. */
+const BAR = 40;
 
-function renderKernel(kernel: KernelTiming, rank: number, ofRoof: number | null): TemplateResult {
+function renderKernel(
+  kernel: KernelTiming,
+  rank: number,
+  most: number,
+  ofRoof: number | null,
+): TemplateResult {
   const { phase, op, shape, formats, shareOfTime, dispatches, microseconds, samples, bytes } = kernel;
   return html`<tr>
     <th scope="row">
       ${kernelMark(phase, rank)} ${op} <span class="quiet">${`${shape} ${formats}`.trim()}</span>
     </th>
-    <td class="number strong">
-      <svg class="bar" width=${BAR} height="8" aria-hidden="true">
-        ${svg`<rect class=${phase} width=${Math.max(1, shareOfTime * BAR)} height="8"></rect>`}
-      </svg>
-      ${formatPercent(shareOfTime)}
+    <td>
+      <span class="share">
+        <svg width=${BAR} height="8" aria-hidden="true">
+          ${svg`<rect class=${phase} width=${Math.max(1, (shareOfTime / most) * BAR)} height="8"></rect>`}
+        </svg>
+        ${formatPercent(shareOfTime)}
+      </span>
     </td>
     <td class="number">${dispatches}</td>
     <td class="number">${formatMicroseconds(microseconds)}</td>
     <td class="number">
       ${formatMicroseconds(Math.min(...samples))} – ${formatMicroseconds(Math.max(...samples))}
     </td>
-    <td class="number">${threeDigits(bytes / 1e6)}</td>
+    <td class="number">${formatBytes(bytes)}</td>
     <td class="number">${threeDigits(kernel.gigabytesPerSecond)}</td>
     <td class="number">${formatPercent(kernel.shareOfCopyBandwidth)}</td>
     <td class="number">${kernel.gflopsPerSecond === null ? '–' : threeDigits(kernel.gflopsPerSecond)}</td>

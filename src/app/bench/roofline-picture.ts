@@ -20,16 +20,26 @@ export function kernelMark(phase: Phase, rank: number): string {
   return `${PHASE_LETTERS[phase]}${rank}`;
 }
 
-/** Decades around values, with a little air. */
-function range(values: readonly number[]): { low: number; high: number } {
-  return {
-    low: Math.floor(Math.log10(Math.min(...values) / 1.3)),
-    high: Math.ceil(Math.log10(Math.max(...values) * 1.3)),
-  };
+interface Range {
+  low: number;
+  high: number;
 }
 
-function decades({ low, high }: { low: number; high: number }): number[] {
-  return Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i));
+/** Decimal logarithms around values, with some air. */
+function range(values: readonly number[]): Range {
+  return { low: Math.log10(Math.min(...values) / 2), high: Math.log10(Math.max(...values) * 2) };
+}
+
+/** Round numbers within a range: a few to a decade where there are few decades. */
+function ticks({ low, high }: Range): number[] {
+  const steps = high - low > 2.5 ? [1] : [1, 2, 5];
+  const decades = Array.from(
+    { length: Math.ceil(high) - Math.floor(low) + 1 },
+    (_, i) => Math.floor(low) + i,
+  );
+  return decades
+    .flatMap((decade) => steps.map((step) => step * 10 ** decade))
+    .filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
 }
 
 const number = (value: number) =>
@@ -42,7 +52,20 @@ interface Placed {
   radius: number;
 }
 
-/** Names beside a group of points, spread so that none covers another. */
+/** Points less than this apart, from left to right, have their names in one column. */
+const COLUMN = 110;
+
+function columns(placed: readonly Placed[]): Placed[][] {
+  const groups: Placed[][] = [];
+  for (const point of [...placed].sort((a, b) => a.x - b.x)) {
+    const last = groups.at(-1);
+    if (last !== undefined && point.x - last[0]!.x < COLUMN) last.push(point);
+    else groups.push([point]);
+  }
+  return groups;
+}
+
+/** Names beside a column of points, spread so that none covers another. */
 function placeNames(
   group: readonly Placed[],
 ): { placed: Placed; x: number; y: number; anchor: 'start' | 'end' }[] {
@@ -52,11 +75,10 @@ function placeNames(
     ? Math.max(...group.map((p) => p.x + p.radius)) + 16
     : Math.min(...group.map((p) => p.x - p.radius)) - 16;
   const sorted = [...group].sort((a, b) => a.y - b.y);
-  const ys = sorted.map(({ y }) => y);
+  const ys = sorted.map(({ y }) => y + 4);
   for (let i = 1; i < ys.length; i++) ys[i] = Math.max(ys[i]!, ys[i - 1]! + LINE);
   // What went past the bottom moves up again.
-  const limit = BOTTOM - 6;
-  for (let i = ys.length - 1, most = limit; i >= 0; i--, most -= LINE) ys[i] = Math.min(ys[i]!, most);
+  for (let i = ys.length - 1, most = BOTTOM - 6; i >= 0; i--, most -= LINE) ys[i] = Math.min(ys[i]!, most);
   return sorted.map((placed, i) => ({ placed, x, y: ys[i]!, anchor: isLeft ? 'start' : 'end' }));
 }
 
@@ -84,17 +106,13 @@ export function drawRoofline(roofline: Roofline): SVGTemplateResult {
       radius: 4 + 9 * Math.sqrt(point.shareOfTime),
     }),
   );
-  const groups = (['decode', 'prefill'] as const)
-    .map((phase) => placed.filter(({ point }) => point.phase === phase))
-    .filter((group) => group.length > 0);
-
   return svg`
-    ${decades(xs).map(
+    ${ticks(xs).map(
       (value) => svg`
         <line class="grid" x1=${x(value)} x2=${x(value)} y1=${TOP} y2=${BOTTOM}></line>
         <text class="tick" x=${x(value)} y=${BOTTOM + LINE} text-anchor="middle">${number(value)}</text>`,
     )}
-    ${decades(ys).map(
+    ${ticks(ys).map(
       (value) => svg`
         <line class="grid" x1=${LEFT} x2=${RIGHT} y1=${y(value)} y2=${y(value)}></line>
         <text class="tick" x=${LEFT - 6} y=${y(value) + 4} text-anchor="end">${number(value)}</text>`,
@@ -108,7 +126,7 @@ export function drawRoofline(roofline: Roofline): SVGTemplateResult {
     <text class="roof-name" x=${RIGHT - 4} y=${y(peak) - 8} text-anchor="end">
       arithmetic: ${threeDigits(peak)} GFLOP/s
     </text>
-    ${groups.flatMap((group) =>
+    ${columns(placed).flatMap((group) =>
       placeNames(group).map(
         (name) => svg`
           <polyline class="leader" points="${name.placed.x},${name.placed.y} ${name.anchor === 'start' ? name.x - 3 : name.x + 3},${name.y - 4}"></polyline>

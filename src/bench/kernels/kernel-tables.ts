@@ -43,10 +43,10 @@ function ratioTable(ratios: readonly KernelRatio[]): string {
 ${markdownTable(
   [
     ['phase', 'left'],
-    ['before', 'left'],
-    ['after', 'left'],
-    ['before', 'right'],
-    ['after', 'right'],
+    ['kernels before', 'left'],
+    ['kernels after', 'left'],
+    ['time before', 'right'],
+    ['time after', 'right'],
     ['ratio', 'right'],
     ['least', 'right'],
     ['most', 'right'],

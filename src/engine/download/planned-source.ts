@@ -31,7 +31,7 @@ export interface PlannedSourceOptions {
   signal?: AbortSignal | undefined;
   /** Where bytes are kept. Its name tells the state of the file, so that it holds those of no other. */
   journal?: Journal | undefined;
-  /** Most memory for bytes that have been asked for or received, and not been read. Default 48 MiB. */
+  /** Most memory for bytes that have been asked for or received, and not been read. Default 40 MiB. */
   windowBytes?: number | undefined;
   /** Default 4. */
   connections?: number | undefined;
@@ -43,7 +43,7 @@ export interface PlannedSourceOptions {
   onBytes?: ((byteLength: number) => void) | undefined;
 }
 
-const WINDOW_BYTES = 48 << 20;
+const WINDOW_BYTES = 40 << 20;
 const CONNECTIONS = 4;
 const PIECE_BYTES = 8 << 20;
 /** Pieces are short below this part of the longest. */

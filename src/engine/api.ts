@@ -444,8 +444,9 @@ export type ImportSource =
    *
    * `libraryUrl` (MLC-layout folders only): address of a prebuilt WebLLM model library, which is stored with the
    * weights and runs them; for models that no library of ours can run. Absent: the library is generated at load.
+   * `temperature`: what the makers of such a model recommend, where its folder tells otherwise.
    */
-  | { kind: 'address'; address: string; libraryUrl?: string };
+  | { kind: 'address'; address: string; libraryUrl?: string; temperature?: number };
 
 /** What is known of a source from its header alone. */
 export interface ImportPreview {
@@ -479,7 +480,7 @@ export interface ImportPreview {
 }
 
 export interface ImportModelOptions extends LoadCallOptions {
-  /** Tokens of context to configure. Default: the model's own, at most 8192. */
+  /** Tokens of context to configure. Default: the model's own, at most 8192; with a prebuilt library, the folder's own. */
   contextLength?: number;
   /** Forget an interrupted import of the same name that {@link ImportPreview.obstructs} tells of, and start anew. */
   restart?: boolean;

@@ -51,6 +51,8 @@ export interface FetchModelOptions
   baseUrl: string;
   /** Phase `download`; bytes of the model's shards that are here. */
   onProgress?: ((progress: Progress) => void) | undefined;
+  /** Changes the configuration of a folder before it is stored. */
+  configure?: (config: unknown) => unknown;
   /** Called before any shard is looked at or downloaded; what it throws ends the call. */
   check?: (description: ModelDescriptionFiles) => void;
   /** False: `model-busy` where another tab is storing this model, instead of waiting for it. */
@@ -73,7 +75,11 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
   const { store, signal } = options;
   const folder = source.url === undefined ? null : folderUrl(source.url, options.baseUrl);
   const description = await readDescription(source, folder, options);
-  const config = await parseJson(description.files, CONFIG_FILE);
+  let config = await parseJson(description.files, CONFIG_FILE);
+  if (options.configure !== undefined && !description.offline) {
+    config = options.configure(config);
+    description.files.set(CONFIG_FILE, new Blob([JSON.stringify(config)]));
+  }
   const tensorCache = await parseJson(description.files, TENSOR_CACHE_FILE);
   const tokenizer = (await description.files.get(TOKENIZER_FILE)?.text()) ?? '';
   options.check?.({ config, tensorCache, tokenizer });
@@ -107,7 +113,7 @@ function folderUrl(url: string, baseUrl: string): URL {
 }
 
 interface Description {
-  files: ReadonlyMap<string, Blob>;
+  files: Map<string, Blob>;
   /** True if the files come from the store because the model's folder could not be reached. */
   offline: boolean;
 }
@@ -148,7 +154,7 @@ async function readSmallFiles(
   store: WeightStore,
   modelId: string,
   names: Iterable<string>,
-): Promise<ReadonlyMap<string, Blob> | null> {
+): Promise<Map<string, Blob> | null> {
   const files = new Map<string, Blob>();
   for (const name of names) {
     const blob = await store.readFile(modelId, name);

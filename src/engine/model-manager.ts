@@ -61,8 +61,8 @@ export class StoreModelManager implements ModelManager {
     const { store } = this.#options;
     const signal = this.#joinSignal(options.signal);
     if (isPrebuilt(source)) {
-      const { onProgress } = options;
-      return storePrebuilt(store, source, { ...this.#options.download, signal, onProgress });
+      const { contextLength, onProgress } = options;
+      return storePrebuilt(store, source, { ...this.#options.download, signal, contextLength, onProgress });
     }
     const planned = await this.#plan(source, signal);
     const model = await storeModel(store, planned, { ...options, signal });

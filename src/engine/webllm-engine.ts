@@ -371,7 +371,11 @@ export class WebLlmEngine implements BenchmarkEngine {
     const generated = source.modelLibUrl === undefined;
     const reader = new ModelReader(this.#options.store, source.id, files.shards);
     const overrides: Record<string, unknown> = {};
-    if (options.contextLength !== undefined) overrides.context_window_size = options.contextLength;
+    if (options.contextLength !== undefined) {
+      overrides.context_window_size = options.contextLength;
+      // WebLLM refuses both at once.
+      overrides.sliding_window_size = -1;
+    }
     if (parsed !== null) overrides.conv_template = plainTemplate(parsed.description.stopTokenIds);
     const wasm = plan === null ? new Uint8Array(await reader.read(LIBRARY_FILE)) : link(plan.spec);
     const libraryUrl = URL.createObjectURL(new Blob([wasm], { type: 'application/wasm' }));

@@ -137,6 +137,7 @@ describe('choosing', () => {
     expect(sources[1]).toMatchObject({
       address: expect.stringMatching(/^hf:mlc-ai\/Ministral/),
       libraryUrl: expect.stringMatching(/\.wasm$/),
+      temperature: 0.05,
     });
   });
 

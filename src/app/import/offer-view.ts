@@ -39,7 +39,8 @@ function buildsOf(entry: CatalogueModel): Build[] {
       }));
     case 'prebuilt': {
       const { address, libraryUrl } = source;
-      return [{ source: { kind: 'address', address, libraryUrl }, quantization, byteLength }];
+      const temperature = entry.temperature === null ? {} : { temperature: entry.temperature };
+      return [{ source: { kind: 'address', address, libraryUrl, ...temperature }, quantization, byteLength }];
     }
   }
 }

@@ -10,7 +10,7 @@ import { type DownloadOptions, FIRST_ATTEMPTS, transfer } from './transfer.ts';
 export async function fetchSmallFiles(
   urls: ReadonlyMap<string, string>,
   options: DownloadOptions & { attempts?: number },
-): Promise<ReadonlyMap<string, Blob>> {
+): Promise<Map<string, Blob>> {
   const attempts = options.attempts ?? FIRST_ATTEMPTS;
   return new Map(
     await Promise.all(

@@ -17,6 +17,13 @@ import { describePending, describeWhole, modelId } from './plan-source.ts';
 export interface PrebuiltSource {
   address: string;
   libraryUrl: string;
+  temperature?: number;
+}
+
+export interface StorePrebuiltOptions extends OpenOptions {
+  /** Tokens of context to configure. Default: the folder's own. */
+  contextLength?: number | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 interface PrebuiltFolder {
@@ -69,7 +76,7 @@ export async function previewPrebuilt(
   const { id, name, url, config, shards, parameterCount } = await openFolder(source, options);
   const facts = readModelFacts(config, { id, name });
   const byteLength = sumBytes(shards);
-  const { temperature } = config as { temperature?: unknown };
+  const { temperature } = configure(config, source) as { temperature?: unknown };
   const pending = await describePending(store, id);
   return {
     id,
@@ -98,13 +105,29 @@ export async function previewPrebuilt(
 export async function storePrebuilt(
   store: WeightStore,
   source: PrebuiltSource,
-  { onProgress, ...options }: OpenOptions & { onProgress?: ((progress: Progress) => void) | undefined },
+  { onProgress, contextLength, ...options }: StorePrebuiltOptions,
 ): Promise<StoredModelInfo> {
   const { id, name, url, parameterCount } = await openFolder(source, options);
   const { clock, stallMs, signal } = options;
   await fetchModel(
     { id, url, modelLibUrl: source.libraryUrl, name, parameterCount },
-    { store, baseUrl: url, wait: false, ...(signal && { signal }), clock, stallMs, onProgress },
+    {
+      ...{ store, baseUrl: url, wait: false, clock, stallMs, onProgress },
+      ...(signal && { signal }),
+      configure: (config) => configure(config, source, contextLength),
+    },
   );
   return describeStoredModel(store, (await store.readModel(id))!);
+}
+
+/**
+ * A folder's configuration as WebLLM is to read it. A model is built for its longest context, which few GPUs have room
+ * for. WebLLM refuses a context beside a sliding window: where a context was chosen there is none.
+ */
+function configure(config: unknown, { temperature }: PrebuiltSource, contextLength?: number): object {
+  return {
+    ...(config as object),
+    ...(contextLength !== undefined && { context_window_size: contextLength, sliding_window_size: -1 }),
+    ...(temperature !== undefined && { temperature }),
+  };
 }

@@ -44,7 +44,10 @@ export async function storeModel(
     const missing = planned.plan.shards.filter(({ name }) => !finished.has(name));
     await requireRoom(sumBytes(missing));
     const { id, opened, identity } = planned;
-    const weights = opened.openWeights(store.openJournal(id, opened.url ?? opened.name, identity));
+    // Of a source that cannot tell its state nothing would ever be taken from a journal.
+    const journal =
+      opened.version === null ? undefined : store.openJournal(id, opened.url ?? opened.name, identity);
+    const weights = opened.openWeights(journal);
     try {
       weights.expect(missing.flatMap(sourceRanges));
       const sink = new StoreSink(store, planned, weights, [...finished.values()], startedAt);

@@ -77,6 +77,28 @@ test('a shard whose file changed on the server meanwhile is begun anew', async (
   expect(await findFault(store, 'm', model)).toBeNull();
 });
 
+test.each<[string, boolean | 'weak', boolean]>([
+  ['whose ETag is weak', 'weak', false],
+  ['without a state', false, false],
+  ['whose state is told before the break alone', true, true],
+])('a broken shard %s, and without a checksum, is begun anew', async (_, etags, isHidden) => {
+  const other = await createFolderModel({ seed: 3, hash: 'none' });
+  const own = await startHostileServer(other.files, { etags });
+  try {
+    const { path } = other.shards[1]!;
+    own.setFaults([
+      { kind: 'cut', path },
+      ...(isHidden ? [{ kind: 'no-state' as const, path, after: 1 }] : []),
+    ]);
+    const store = new MemoryWeightStore();
+    await fetchModel({ id: 'm', url: own.url }, { store, baseUrl: own.url, clock: createTestClock() });
+    expect(own.answers.filter((answer) => answer.path === path).at(-1)).toMatchObject({ offset: 0 });
+    expect(await findFault(store, 'm', other)).toBeNull();
+  } finally {
+    await own.close();
+  }
+});
+
 test('where a server sends whole files only, a broken shard is begun anew', async () => {
   const store = new MemoryWeightStore();
   const path = model.shards[1]!.path;

@@ -107,6 +107,28 @@ describe('a good server', () => {
     await expectStored(store);
   });
 
+  test('that tells no state, or a weak one, begins anew each time, and journals nothing for it', async () => {
+    for (const etags of [false, 'weak'] as const) {
+      const own = await startHostileServer(new Map([['/tiny.gguf', bytes]]), { etags });
+      try {
+        const { manager, store } = create();
+        const source: ImportSource = { kind: 'address', address: `${own.url}tiny.gguf` };
+        const controller = new AbortController();
+        const importing = manager.importModel(source, {
+          signal: controller.signal,
+          onProgress: ({ bytes: done, totalBytes }) => done > totalBytes / 2 && controller.abort(),
+        });
+        await expect(importing).rejects.toMatchObject({ name: 'AbortError' });
+        expect(await store.countJournalled(ID)).toBe(0);
+        expect((await manager.inspectSource(source)).resumes).toBeNull();
+        await manager.importModel(source);
+        await expectStored(store);
+      } finally {
+        await own.close();
+      }
+    }
+  });
+
   test('aborted again and again, it goes on at the byte', async () => {
     const { manager, store } = create();
     const random = createRandom(7);

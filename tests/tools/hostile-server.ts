@@ -38,6 +38,8 @@ export type FaultKind =
   | 'drip'
   /** Sends a part and then nothing, without ending. */
   | 'stall'
+  /** Does not tell the file's state. */
+  | 'no-state'
   /** One bit of the body is not what it was. */
   | 'flip'
   /** Does not allow other origins to read. */
@@ -88,8 +90,8 @@ export interface HostileServer {
 }
 
 export interface HostileServerOptions {
-  /** Whether answers have an ETag. Default true. */
-  etags?: boolean;
+  /** Whether answers have an ETag, and of which kind. Default true, a strong one. */
+  etags?: boolean | 'weak';
   /** Bytes written at once. Default 16 KiB. */
   chunkBytes?: number;
   /** Milliseconds to wait after each chunk. Default 0. */
@@ -173,12 +175,12 @@ export async function startHostileServer(
       file.contents = fault.altered === true ? file.contents.map((byte) => byte ^ 255) : file.contents;
       file.contents = fault.contents ?? file.contents;
     }
-    const etag = `"${file.version}-${file.contents.byteLength}"`;
+    const etag = `${etags === 'weak' ? 'W/' : ''}"${file.version}-${file.contents.byteLength}"`;
     const byteLength = file.contents.byteLength;
     const ifRange = request.headers['if-range'];
     const isRanged = fault?.kind !== 'no-range' && (ifRange === undefined || ifRange === etag);
     const range = isRanged ? parseRange(request.headers.range, byteLength) : 'whole';
-    const state: Record<string, string> = etags ? { etag } : {};
+    const state: Record<string, string> = etags && fault?.kind !== 'no-state' ? { etag } : {};
     if (range === 'unsatisfiable') {
       begin(416, { ...state, 'content-range': `bytes */${byteLength}` });
       response.end();

@@ -72,6 +72,13 @@ test.each(passing)('a range whose answer %s is received whole', async (_what, fa
   if (faults[0]?.retryAfter !== undefined) expect(clock.waits[0]).toBeGreaterThanOrEqual(3000);
 });
 
+test('an answer that does not tell the state that it was opened in is refused: nothing else would judge its bytes', async () => {
+  const file = await openRemoteFile(url, options());
+  server.setFaults([{ kind: 'no-state', path: PATH, after: 1 }]);
+  await file.read(HEAD_BYTES, 100);
+  await expect(file.read(HEAD_BYTES, 100)).rejects.toMatchObject({ code: 'source-changed' });
+});
+
 test('after a cut it goes on at the byte', async () => {
   const file = await openRemoteFile(url, options());
   server.setFaults([{ kind: 'cut', path: PATH, times: 2, at: 0.6 }]);

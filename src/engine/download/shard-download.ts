@@ -14,11 +14,13 @@ import {
   type Chunks,
   type DownloadOptions,
   type FileState,
+  hasSameValidator,
   isSameState,
   PROGRESS_BYTES,
   readContentRange,
   readState,
   transfer,
+  validatorOf,
 } from './transfer.ts';
 
 export interface ShardDownloadOptions extends DownloadOptions {
@@ -132,8 +134,14 @@ class ShardDownload {
       response.status === PARTIAL_CONTENT &&
       (found?.offset ?? offset) === offset &&
       (found?.totalBytes ?? this.#shard.byteLength) === this.#shard.byteLength &&
-      (this.#state === null || isSameState(this.#state, readState(response)))
+      (this.#state === null || this.#isSameFile(this.#state, readState(response)))
     );
+  }
+
+  /** Bytes of who knows what state are of use only where a checksum will judge them. */
+  #isSameFile(before: FileState, now: FileState): boolean {
+    if (this.#shard.sha256 !== null) return isSameState(before, now);
+    return validatorOf(before) !== null && hasSameValidator(before, now);
   }
 
   async #fill(chunks: Chunks, progressed: () => void): Promise<void> {
@@ -180,8 +188,7 @@ class ShardDownload {
     if (text === undefined) return;
     const journal = store.openJournal(modelId, storedName, text);
     const state = parseState(text);
-    // Bytes of who knows what state are of use only where a checksum will judge them.
-    if (this.#shard.sha256 === null && state.etag === null && state.lastModified === null) {
+    if (this.#shard.sha256 === null && validatorOf(state) === null) {
       await journal.clear();
       return;
     }

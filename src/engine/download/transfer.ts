@@ -154,10 +154,27 @@ export function readState(response: Response): FileState {
   return { etag: response.headers.get('etag'), lastModified: response.headers.get('last-modified') };
 }
 
-/** False where two answers are known to be of different states; a header that is hidden or missing tells nothing. */
+/**
+ * False where two answers are known to be of different states; a header that is hidden or missing tells nothing. Enough
+ * where a checksum will judge the bytes.
+ */
 export function isSameState(a: FileState, b: FileState): boolean {
   if (a.etag !== null && b.etag !== null) return a.etag === b.etag;
   return a.lastModified === null || b.lastModified === null || a.lastModified === b.lastModified;
+}
+
+/**
+ * What names the bytes of a state: its ETag, or its date. A weak ETag (`W/`) may stay the same when bytes change
+ * (RFC 9110, 8.8.1).
+ * @returns null where nothing does
+ */
+export function validatorOf({ etag, lastModified }: FileState): string | null {
+  return etag !== null && !etag.startsWith('W/') ? etag : lastModified;
+}
+
+/** True where an answer names the same bytes as the one before, or neither names any. */
+export function hasSameValidator(before: FileState, now: FileState): boolean {
+  return isSameState(before, now) && validatorOf(before) === validatorOf(now);
 }
 
 /**

@@ -3,6 +3,7 @@ import { FormatError, TramontaneError } from '../../base/errors.ts';
 import type { ImportSource } from '../api.ts';
 import { createPlannedSource } from '../download/planned-source.ts';
 import { joinRemoteFiles, openRemoteFile, type RemoteFile } from '../download/remote-file.ts';
+import { validatorOf } from '../download/transfer.ts';
 import { decodeName, parseAddress, type SourceAddress } from './address.ts';
 import { MAX_SPLITS, type NamedSource, openGguf } from './open-gguf.ts';
 import { chosenFolder, openMlcFolder, remoteFolder } from './open-mlc.ts';
@@ -94,15 +95,9 @@ async function openRemoteGguf(address: SourceAddress, options: OpenOptions): Pro
 }
 
 async function remoteVersion(files: readonly RemoteFile[]): Promise<string | null> {
-  if (files.some(({ etag, lastModified }) => etag === null && lastModified === null)) return null;
-  return versionOf(
-    files.map(({ url, byteLength, etag, lastModified }) => [
-      withoutQuery(url),
-      byteLength,
-      // Where there is an ETag, it alone decides: servers behind one name may disagree on dates.
-      etag ?? lastModified,
-    ]),
-  );
+  // Where there is an ETag, it alone decides: servers behind one name may disagree on dates.
+  if (files.some((file) => validatorOf(file) === null)) return null;
+  return versionOf(files.map((file) => [withoutQuery(file.url), file.byteLength, validatorOf(file)]));
 }
 
 function nameOf(url: string): string {

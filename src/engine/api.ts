@@ -534,6 +534,12 @@ export interface ModelManager {
   /** Deletes a model: whole, pending, or both. @throws TramontaneError `model-busy` */
   deleteModel(id: string): Promise<void>;
 
+  /**
+   * Forgets an import or download that has not ended, and what only it has stored: a whole model of the same name stays.
+   * @throws TramontaneError `model-busy`
+   */
+  discardPendingModel(id: string): Promise<void>;
+
   /** Allocates GPU memory in steps up to `wantedBytes`, and frees it: limits tell what is allowed, not what is there. */
   probeGpuMemory(wantedBytes: number, options?: CallOptions): Promise<GpuMemoryProbe>;
 

@@ -312,6 +312,11 @@ class FakeManager implements ModelManager {
     this.#pending.delete(id);
   }
 
+  async discardPendingModel(id: string): Promise<void> {
+    this.#failIfDue('delete');
+    this.#pending.delete(id);
+  }
+
   async probeGpuMemory(wantedBytes: number, { signal }: CallOptions = {}): Promise<GpuMemoryProbe> {
     await delay(this.#options.inspectMs, signal);
     return { wantedBytes, grantedBytes: Math.min(wantedBytes, this.#options.grantedBytes) };

@@ -5,6 +5,7 @@ import { splitGguf } from '../../tests/tools/split-gguf.ts';
 import { createTinyMistralGguf } from '../../tests/tools/tiny-mistral.ts';
 import { isTramontaneError } from '../base/errors.ts';
 import { memorySource } from '../formats/byte-source.ts';
+import { parseGguf } from '../formats/gguf/parse-gguf.ts';
 import { parseCatalogue } from '../models/catalogue.ts';
 import { parseModelFiles } from '../models/model-files.ts';
 import { withModelFiles, withModelLock } from '../storage/model-lock.ts';
@@ -350,6 +351,36 @@ describe('a stored model', () => {
       },
     ]);
     await expect(manager.exportModel('other')).rejects.toMatchObject({ code: 'model-unknown' });
+  });
+
+  test('stays whole where an interrupted import of the same name is discarded', async () => {
+    const { manager, store } = create();
+    const older = bytes.slice();
+    // Weights throughout: no shard is the same.
+    const { dataOffsetBytes } = await parseGguf(memorySource(bytes));
+    for (let offset = dataOffsetBytes; offset < older.byteLength; offset += 4096) older[offset]! ^= 1;
+    await manager.importModel(from(file(older)));
+    const before = (await store.readModel(ID))!;
+    const files = (await store.listFiles(ID)).sort();
+    await interrupt(manager, from(file(bytes, 'tiny.gguf', MODIFIED + 1)));
+    expect((await store.listFiles(ID)).length).toBeGreaterThan(files.length);
+    await withModelFiles(ID, undefined, async () => {
+      await expect(manager.discardPendingModel(ID)).rejects.toMatchObject({ code: 'model-busy' });
+    });
+    await manager.discardPendingModel(ID);
+    expect(await manager.listPendingModels()).toEqual([]);
+    expect(await store.readModel(ID)).toEqual(before);
+    expect((await store.listFiles(ID)).sort()).toEqual(files);
+    expect((await manager.verifyModel(ID)).damaged).toEqual([]);
+  });
+
+  test('that is damaged, and given up, leaves nothing behind', async () => {
+    const { manager, store } = create();
+    await manager.importModel(from(file()));
+    await store.dropFiles(ID, [(await store.readModel(ID))!.files[0]!.storedName]);
+    await manager.discardPendingModel(ID);
+    expect(await manager.listPendingModels()).toEqual([]);
+    expect(await store.listFiles(ID)).toEqual([]);
   });
 
   test('is deleted, whole and pending, unless it is being read', async () => {

@@ -93,6 +93,15 @@ export class StoreModelManager implements ModelManager {
     await withModelAlone(id, () => this.#options.store.deleteModel(id));
   }
 
+  async discardPendingModel(id: string): Promise<void> {
+    const { store } = this.#options;
+    await withModelAlone(id, async () => {
+      await store.deletePending(id);
+      // Small files of a model that was damaged belong to nothing any more.
+      await store.sweep(id);
+    });
+  }
+
   probeGpuMemory(wantedBytes: number, { signal }: CallOptions = {}): Promise<GpuMemoryProbe> {
     return probeGpuMemory(wantedBytes, { signal: this.#joinSignal(signal) });
   }

@@ -70,6 +70,10 @@ export class ManagerClient implements ModelManager {
     await this.#calls.call('deleteModel', id);
   }
 
+  async discardPendingModel(id: string): Promise<void> {
+    await this.#calls.call('discardPendingModel', id);
+  }
+
   probeGpuMemory(wantedBytes: number, options: CallOptions = {}): Promise<GpuMemoryProbe> {
     return this.#calls.call('probeGpuMemory', wantedBytes, options);
   }

@@ -69,6 +69,9 @@ class RecordingManager implements ModelManager {
   async deleteModel(id: string) {
     this.#record('deleteModel', id);
   }
+  async discardPendingModel(id: string) {
+    this.#record('discardPendingModel', id);
+  }
   async probeGpuMemory(wantedBytes: number) {
     return { wantedBytes, grantedBytes: wantedBytes - 1 };
   }
@@ -116,11 +119,13 @@ test('every call reaches the manager with its input, and its answer comes back',
   const { name, contents } = await client.exportModel('m');
   expect([name, await contents.text()]).toEqual(['m.tar', 'abc']);
   await client.deleteModel('m');
+  await client.discardPendingModel('m');
   expect(manager.calls).toEqual([
     ['importModel', { source, rest: { contextLength: 512, restart: true } }],
     ['verifyModel', 'm'],
     ['exportModel', 'm'],
     ['deleteModel', 'm'],
+    ['discardPendingModel', 'm'],
   ]);
 });
 

@@ -65,6 +65,7 @@ export interface ManagerCalls {
   verifyModel: { input: string; output: VerifyReport };
   exportModel: { input: string; output: { name: string; contents: Blob } };
   deleteModel: { input: string; output: null };
+  discardPendingModel: { input: string; output: null };
   probeGpuMemory: { input: number; output: GpuMemoryProbe };
   dispose: { input: null; output: null };
 }

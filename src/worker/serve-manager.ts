@@ -38,6 +38,9 @@ async function dispatch(
     case 'deleteModel':
       await manager.deleteModel(call.input);
       return null;
+    case 'discardPendingModel':
+      await manager.discardPendingModel(call.input);
+      return null;
     case 'probeGpuMemory':
       return manager.probeGpuMemory(call.input, context);
     case 'dispose':

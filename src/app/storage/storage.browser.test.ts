@@ -173,6 +173,22 @@ test('an interrupted import can be gone on with, or discarded', async () => {
   expect(await manager.listPendingModels()).toEqual([]);
 });
 
+test('discarding an interrupted import leaves the whole model of the same name', async () => {
+  const { manager } = await mount({ models: 'some', pending: 'address' });
+  await button(`Discard the import of ${MISTRAL}`).click();
+  await button('Discard').last().click();
+  await expect.poll(() => manager.listPendingModels()).toEqual([]);
+  await expect.element(page.getByRole('heading', { name: '3 models' })).toBeVisible();
+  expect(await manager.listStoredModels()).toHaveLength(3);
+});
+
+test('an interrupted import that cannot be discarded says why', async () => {
+  await mount({ pending: 'address', fail: 'model-busy', failAt: 'delete' });
+  await button(`Discard the import of ${MISTRAL}`).click();
+  await button('Discard').last().click();
+  await expect.element(page.getByRole('alert')).toHaveTextContent(/Another tab is writing/);
+});
+
 test('a store that cannot be read says so, and can be tried again', async () => {
   await mount({ models: 'some', fail: 'storage-failed', failAt: 'list' });
   await expect.element(page.getByRole('alert')).toBeVisible();

@@ -47,6 +47,11 @@ interface Doomed {
 /** How long the address of an export stays good: the browser has begun to save it by then. */
 const EXPORT_ADDRESS_MS = 60_000;
 
+/** What is done with an interrupted import has a place of its own: a whole model may have the same id. */
+function workKey({ id, isPending }: Pick<Doomed, 'id' | 'isPending'>): string {
+  return isPending ? `pending ${id}` : id;
+}
+
 function toError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
@@ -263,6 +268,8 @@ export class TramontaneStorage extends LitElement {
 
   #renderPending(model: PendingModelInfo) {
     const { id, name, source, doneBytes, totalBytes, updatedAt } = model;
+    const doomed: Doomed = { id, name, byteLength: doneBytes, isPending: true };
+    const work = this.works.get(workKey(doomed));
     return html`<li class="panel model">
       <div class="model-text">
         <h3>${name}</h3>
@@ -273,13 +280,14 @@ export class TramontaneStorage extends LitElement {
         .value=${totalBytes > 0 ? doneBytes / totalBytes : null}
         detail=${formatBytesOf(doneBytes, totalBytes)}
       ></tramontane-progress>
+      ${work?.kind === 'failed' ? renderFailure(work.error) : nothing}
       <div class="buttons">
         <a class="button" href=${pageLink('import', { resume: id })}>Go on</a>
         <button
           class="button plain"
           type="button"
           aria-label="Discard the import of ${name}"
-          @click=${() => this.#askToDelete({ id, name, byteLength: doneBytes, isPending: true })}
+          @click=${() => this.#askToDelete(doomed)}
         >
           ${icons.trash} Discard
         </button>
@@ -443,18 +451,20 @@ export class TramontaneStorage extends LitElement {
     dialog.returnValue = '';
   }
 
-  async #delete({ id, name, isPending }: Doomed): Promise<void> {
-    if (!this.manager) return;
+  async #delete(doomed: Doomed): Promise<void> {
+    const { manager } = this;
+    if (!manager) return;
+    const { id, name, isPending } = doomed;
     try {
-      await this.manager.deleteModel(id);
-      this.#setWork(id, null);
+      await (isPending ? manager.discardPendingModel(id) : manager.deleteModel(id));
+      this.#setWork(workKey(doomed), null);
       await this.#read();
       this.announcement = `${name} was ${isPending ? 'discarded' : 'deleted'}.`;
       // The button that was pressed is gone.
       await this.updateComplete;
       this.renderRoot.querySelector<HTMLElement>('#models')?.focus();
     } catch (error) {
-      this.#setWork(id, { kind: 'failed', error: toError(error) });
+      this.#setWork(workKey(doomed), { kind: 'failed', error: toError(error) });
     }
   }
 

@@ -190,6 +190,33 @@ describe('refused, naming the field', () => {
       'pre_tokenizer.behavior',
     ],
     [
+      'more splits than any model has',
+      (file) => {
+        const split = { type: 'Split', pattern: { Regex: 'a' }, behavior: 'Isolated' };
+        file.pre_tokenizer = {
+          type: 'Sequence',
+          pretokenizers: [...Array(32).fill(split), { type: 'ByteLevel', add_prefix_space: false }],
+        };
+      },
+      'pre_tokenizer',
+      unsupported,
+    ],
+    [
+      'an endless pattern',
+      (file) => {
+        const pattern = { Regex: 'a'.repeat(10_001) };
+        file.pre_tokenizer = {
+          type: 'Sequence',
+          pretokenizers: [
+            { type: 'Split', pattern, behavior: 'Isolated' },
+            { type: 'ByteLevel', add_prefix_space: false },
+          ],
+        };
+      },
+      'pre_tokenizer.pattern',
+      unsupported,
+    ],
+    [
       'an unknown token where a byte has none',
       (file) => {
         // U+0120 stands for the space.

@@ -6,6 +6,7 @@
 import { errorMessage } from '../../base/errors.ts';
 import { shown } from '../../base/shown.ts';
 import { BYTE_ALPHABET } from './byte-alphabet.ts';
+import { type Json, readArray, readObject } from './json-fields.ts';
 import { byteOfPiece, requireBytePieces, requireFewUserDefined } from './sentencepiece.ts';
 import { invalidTokenizer as invalid, unsupportedTokenizer as unsupported } from './tokenizer-errors.ts';
 import { type BuiltTokenizer, createTokenizer, type Pipeline, SPACE_MARK } from './tokenizer-json.ts';
@@ -19,17 +20,10 @@ export interface EndTokens {
   stopTokenIds?: readonly number[];
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
-function readObject(value: unknown, field: string): Json {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
-  throw invalid(field, `expected an object, found ${shown(value)}`);
-}
-
-function readArray(value: unknown, field: string): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  throw invalid(field, `expected a list, found ${shown(value)}`);
-}
+/** Each of them is run on every prompt; models have up to five. */
+const MAX_COMPONENTS = 32;
+/** The longest pattern known has some hundred characters. */
+const MAX_PATTERN_LENGTH = 10_000;
 
 function readBoolean(value: unknown, field: string, absent?: boolean): boolean {
   if (typeof value === 'boolean') return value;
@@ -56,9 +50,11 @@ function listComponents(value: unknown, field: string, listName: string): Json[]
   if (value === null || value === undefined) return [];
   const component = readObject(value, field);
   if (component.type !== 'Sequence') return [component];
-  return readArray(component[listName], `${field}.${listName}`).map((item, i) =>
-    readObject(item, `${field}.${listName}[${i}]`),
-  );
+  const list = readArray(component[listName], `${field}.${listName}`);
+  if (list.length > MAX_COMPONENTS) {
+    throw unsupported(field, `a sequence of ${list.length}`, [`up to ${MAX_COMPONENTS}`]);
+  }
+  return list.map((item, i) => readObject(item, `${field}.${listName}[${i}]`));
 }
 
 const isSpaceReplacement = ({ type, pattern, content }: Json) =>
@@ -101,6 +97,9 @@ function readPreTokenizer(component: Json, field: string): object {
       const [kind, text] = Object.entries(pattern)[0] ?? [];
       if ((kind !== 'Regex' && kind !== 'String') || typeof text !== 'string') {
         throw invalid(`${field}.pattern`, `expected a Regex or a String, found ${shown(pattern)}`);
+      }
+      if (text.length > MAX_PATTERN_LENGTH) {
+        throw unsupported(`${field}.pattern`, text, [`patterns of up to ${MAX_PATTERN_LENGTH} characters`]);
       }
       const behaviour = component.behavior;
       if (typeof behaviour !== 'string' || !SPLIT_BEHAVIOURS.includes(behaviour)) {

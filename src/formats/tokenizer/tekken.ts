@@ -6,6 +6,7 @@
 import { errorMessage } from '../../base/errors.ts';
 import { shown } from '../../base/shown.ts';
 import { spellBytes } from './byte-alphabet.ts';
+import { type Json, readArray, readObject } from './json-fields.ts';
 import { mergesFromRanks } from './merges.ts';
 import { PRE_TOKENIZERS, TEKKEN_PATTERN } from './pre-tokenizers.ts';
 import { invalidTokenizer as invalid, unsupportedTokenizer as unsupported } from './tokenizer-errors.ts';
@@ -29,18 +30,6 @@ const UNLISTED_SPECIAL_TOKENS = [
 
 /** More special tokens than any file has; guards the loop that fills the rest in. */
 const MAX_SPECIAL_TOKENS = 100_000;
-
-type Json = Readonly<Record<string, unknown>>;
-
-function readObject(value: unknown, field: string): Json {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
-  throw invalid(field, value === undefined ? 'missing' : 'expected an object');
-}
-
-function readArray(value: unknown, field: string): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  throw invalid(field, value === undefined ? 'missing' : 'expected an array');
-}
 
 function readString(value: unknown, field: string): string {
   if (typeof value === 'string') return value;

@@ -140,31 +140,3 @@ export function metadataBoolean(metadata: GgufMetadata, key: string): boolean | 
   if (value.type !== 'bool') throw wrongType(key, 'bool', value);
   return value.value;
 }
-
-/** @returns null where the key is absent. @throws FormatError where it is not an array of strings. */
-export function metadataStrings(metadata: GgufMetadata, key: string): readonly string[] | null {
-  const value = metadata.get(key);
-  if (value === undefined) return null;
-  if (value.type !== 'array' || value.elementType !== 'string') {
-    throw wrongType(key, 'array of string', value);
-  }
-  return value.value;
-}
-
-/** Arrays of 8 to 32-bit integers or floats. @returns null where the key is absent. @throws FormatError otherwise. */
-export function metadataNumbers(metadata: GgufMetadata, key: string): readonly number[] | null {
-  const value = metadata.get(key);
-  if (value === undefined) return null;
-  if (value.type === 'array') {
-    switch (value.elementType) {
-      case 'uint64':
-      case 'int64':
-      case 'bool':
-      case 'string':
-        break;
-      default:
-        return value.value;
-    }
-  }
-  throw wrongType(key, 'array of numbers', value);
-}

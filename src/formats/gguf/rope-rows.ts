@@ -4,7 +4,7 @@
  */
 
 /** Row of a head, in Hugging Face's order, of the row that GGUF stores at `row` of that head. */
-export function rotateHalfRow(row: number, headDim: number): number {
+function rotateHalfRow(row: number, headDim: number): number {
   return (row % 2) * (headDim / 2) + Math.floor(row / 2);
 }
 

@@ -135,11 +135,7 @@ function vocabularyJson(entries: readonly string[]): string {
 }
 
 /** @param merges by rank, each two tokens and one space */
-export function composeTokenizerJson(
-  vocabulary: Vocabulary,
-  merges: readonly string[],
-  pipeline: Pipeline,
-): string {
+function composeTokenizerJson(vocabulary: Vocabulary, merges: readonly string[], pipeline: Pipeline): string {
   const parts =
     pipeline.family === 'byte-level'
       ? byteLevel(vocabulary, pipeline)

@@ -341,7 +341,7 @@ function calculate(operator: string, a: number, b: number): Value {
 }
 
 /** Plain data as Jinja's values. */
-export function toValue(data: unknown): Value {
+function toValue(data: unknown): Value {
   if (Array.isArray(data)) return data.map(toValue);
   if (typeof data === 'object' && data !== null) {
     return new Map(Object.entries(data).map(([key, value]) => [key, toValue(value)]));

@@ -1,17 +1,12 @@
-/** Imports by address, from servers that behave and servers that do not. */
+/** Imports by address, from servers that behave and servers that do not. Seeded faults: tests/hostile. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import {
-  type Fault,
-  type FaultKind,
-  type HostileServer,
-  startHostileServer,
-} from '../../tests/tools/hostile-server.ts';
+import { type Fault, type HostileServer, startHostileServer } from '../../tests/tools/hostile-server.ts';
 import { MemorySink } from '../../tests/tools/memory-sink.ts';
 import { createRandom } from '../../tests/tools/random.ts';
 import { splitGguf } from '../../tests/tools/split-gguf.ts';
 import { createTestClock } from '../../tests/tools/test-clock.ts';
 import { createTinyMistralGguf, TINY_MISTRAL_SHAPE } from '../../tests/tools/tiny-mistral.ts';
-import { isAbortError, isTramontaneError } from '../base/errors.ts';
+import { isAbortError } from '../base/errors.ts';
 import { memorySource } from '../formats/byte-source.ts';
 import { MemoryWeightStore } from '../storage/weight-store.ts';
 import type { ImportSource } from './api.ts';
@@ -35,7 +30,6 @@ beforeAll(async () => {
   server = await startHostileServer(
     new Map([
       ['/tiny.gguf', bytes],
-      ['/other.gguf', createTinyMistralGguf()],
       ['/hub/owner/repo/resolve/main/sub/tiny.gguf', bytes],
       ...splits.map((split): [string, Uint8Array] => [`/splits/${split.name}`, split.bytes]),
     ]),
@@ -209,47 +203,3 @@ describe('a bad server', () => {
     }
   });
 });
-
-/** Those that need no waiting; the others are tried in src/engine/download. */
-const KINDS: readonly FaultKind[] = ['cut', 'reset', 'status', 'redirect', 'short', 'long', 'wrong-range'];
-/** Sent by the server and not received, on a few connections, when nobody reads them any more. */
-const CONNECTION_BYTES = 4 * (128 << 10);
-const RUNS = process.env.TRAMONTANE_FULL === undefined ? 8 : 200;
-
-test(`${RUNS} seeded runs against faults: each ends in the right store or in a typed error, and loses nothing`, async () => {
-  for (let seed = 1; seed <= RUNS; seed++) {
-    const random = createRandom(seed);
-    const { manager, store } = create();
-    const other = await manager.importModel(at('other.gguf'));
-    server.answers.length = 0;
-    server.setFaults(
-      Array.from(
-        { length: 1 + Math.floor(random() * 5) },
-        (): Fault => ({
-          kind: KINDS[Math.floor(random() * KINDS.length)]!,
-          path: '/tiny.gguf',
-          after: Math.floor(random() * 60),
-          times: 1 + Math.floor(random() * 3),
-          at: random(),
-          status: [429, 500, 503][Math.floor(random() * 3)]!,
-        }),
-      ),
-    );
-    let failures = 0;
-    for (let done = false; !done; ) {
-      try {
-        await manager.importModel(at('tiny.gguf'));
-        done = true;
-      } catch (error) {
-        expect(isTramontaneError(error), `seed ${seed}: ${error}`).toBe(true);
-        expect(++failures, `seed ${seed}`).toBeLessThan(20);
-      }
-    }
-    await expectStored(store);
-    expect((await manager.verifyModel(other.id)).damaged).toEqual([]);
-    // What came with a fault may have been asked for again, and what was on its way when an attempt ended.
-    const faulty = server.answers.filter(({ fault }) => fault !== null);
-    const lost = faulty.reduce((sum, { sentBytes }) => sum + sentBytes, 0);
-    expect(sentTwice('/tiny.gguf'), `seed ${seed}`).toBeLessThanOrEqual(lost + failures * CONNECTION_BYTES);
-  }
-}, 600_000);

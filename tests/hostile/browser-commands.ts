@@ -5,17 +5,21 @@
 import type { BrowserCommand } from 'vitest/node';
 import type { FolderModelOptions } from '../tools/folder-model.ts';
 import type { Fault, HostileServer, HostileServerOptions, ServedAnswer } from '../tools/hostile-server.ts';
-import { startModelServer } from './start-server.ts';
+import { startGgufServer, startModelServer } from './start-server.ts';
 
 const servers = new Map<string, HostileServer>();
 
-const startHostileServer: BrowserCommand<
-  [models: readonly FolderModelOptions[], options: HostileServerOptions]
-> = async (_context, models, options) => {
-  const server = await startModelServer(models, options);
+function remember(server: HostileServer): string {
   servers.set(server.url, server);
   return server.url;
-};
+}
+
+const startHostileServer: BrowserCommand<
+  [models: readonly FolderModelOptions[], options: HostileServerOptions]
+> = async (_context, models, options) => remember(await startModelServer(models, options));
+
+const startHostileGgufs: BrowserCommand<[options: HostileServerOptions]> = async (_context, options) =>
+  remember(await startGgufServer(options));
 
 const setHostileFaults: BrowserCommand<[url: string, faults: readonly Fault[]]> = (_context, url, faults) => {
   servers.get(url)?.setFaults(faults);
@@ -30,6 +34,7 @@ const stopHostileServer: BrowserCommand<[url: string]> = async (_context, url) =
 
 export const hostileCommands = {
   startHostileServer,
+  startHostileGgufs,
   setHostileFaults,
   readHostileAnswers,
   stopHostileServer,
@@ -38,6 +43,8 @@ export const hostileCommands = {
 declare module 'vitest/internal/browser' {
   interface BrowserCommands {
     startHostileServer(models: readonly FolderModelOptions[], options: HostileServerOptions): Promise<string>;
+    /** Of {@link startGgufServer}. */
+    startHostileGgufs(options: HostileServerOptions): Promise<string>;
     setHostileFaults(url: string, faults: readonly Fault[]): Promise<void>;
     readHostileAnswers(url: string): Promise<ServedAnswer[]>;
     stopHostileServer(url: string): Promise<void>;

@@ -5,26 +5,21 @@ import { openRemoteFile } from '../../src/engine/download/remote-file.ts';
 import { IndexedDbWeightStore } from '../../src/storage/weight-store.ts';
 import { createFolderModel } from '../tools/folder-model.ts';
 import { createTestClock } from '../tools/test-clock.ts';
+import { commandServer } from './command-server.ts';
 import { runSeeds, seedsUpTo } from './judge-runs.ts';
-import type { StartServer } from './seeded-download.ts';
+import { runSeededDownload, type StartServer } from './seeded-download.ts';
 
-const RUNS = inject('isFull') ? 100 : 12;
+const RUNS = inject('isFull') ? 200 : 12;
 
-const startServer: StartServer = async (models, options) => {
-  const url = await commands.startHostileServer(models, options);
-  return {
-    url,
-    setFaults: (faults) => commands.setHostileFaults(url, faults),
-    readAnswers: () => commands.readHostileAnswers(url),
-    close: () => commands.stopHostileServer(url),
-  };
-};
+const startServer: StartServer = async (models, options) =>
+  commandServer(await commands.startHostileServer(models, options));
 
 test(`${RUNS} downloads from a server that fails: right to the byte or a typed error, and nothing is lost`, {
   timeout: 600_000,
 }, async () => {
-  const createStore = () => new IndexedDbWeightStore(`hostile-${crypto.randomUUID()}`);
-  const runs = await runSeeds(seedsUpTo(RUNS), startServer, createStore, true);
+  const runs = await runSeeds(seedsUpTo(RUNS), (seed) =>
+    runSeededDownload(seed, startServer, new IndexedDbWeightStore(`hostile-${crypto.randomUUID()}`), true),
+  );
   expect(runs.results.flatMap(({ faults }) => faults)).toContain('no-cors');
   expect(runs.outcomes.size).toBeGreaterThanOrEqual(2);
 });

@@ -2,25 +2,22 @@
 import { expect, test } from 'vitest';
 import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
 import { runSeeds, seedsUpTo } from './judge-runs.ts';
-import type { StartServer } from './seeded-download.ts';
-import { startModelServer } from './start-server.ts';
+import { runSeededDownload } from './seeded-download.ts';
+import { controlServer, startModelServer } from './start-server.ts';
 
 const RUNS = process.env.TRAMONTANE_FULL === undefined ? 20 : 200;
-
-const startServer: StartServer = async (models, options) => {
-  const server = await startModelServer(models, options);
-  return {
-    url: server.url,
-    setFaults: async (faults) => server.setFaults(faults),
-    readAnswers: async () => server.answers,
-    close: () => server.close(),
-  };
-};
 
 test(`${RUNS} downloads from a server that fails: right to the byte or a typed error, and nothing is lost`, {
   timeout: 600_000,
 }, async () => {
-  const runs = await runSeeds(seedsUpTo(RUNS), startServer, () => new MemoryWeightStore(), false);
+  const runs = await runSeeds(seedsUpTo(RUNS), (seed) =>
+    runSeededDownload(
+      seed,
+      async (models, options) => controlServer(await startModelServer(models, options)),
+      new MemoryWeightStore(),
+      false,
+    ),
+  );
   // They are worth something only if they meet every fault and end in different ways.
   const met = runs.results.flatMap(({ faults }) => faults);
   const some = ['cut', 'reset', 'status', 'redirect', 'no-range', 'short', 'long', 'wrong-range'];

@@ -1,6 +1,5 @@
 /** Runs seeds one after the other, and sums up what became of them. */
-import type { WeightStore } from '../../src/storage/weight-store.ts';
-import { type RunResult, runSeededDownload, type StartServer } from './seeded-download.ts';
+import type { RunResult } from './seeded-download.ts';
 
 export interface RunSummary {
   results: readonly RunResult[];
@@ -11,14 +10,12 @@ export interface RunSummary {
 /** @throws Error naming the seed that fails */
 export async function runSeeds(
   seeds: Iterable<number>,
-  startServer: StartServer,
-  createStore: () => WeightStore,
-  hasOrigins: boolean,
+  run: (seed: number) => Promise<RunResult>,
 ): Promise<RunSummary> {
   const results: RunResult[] = [];
   for (const seed of seeds) {
     try {
-      results.push(await runSeededDownload(seed, startServer, createStore(), hasOrigins));
+      results.push(await run(seed));
     } catch (cause) {
       throw new Error(`seed ${seed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     }

@@ -48,8 +48,8 @@ const SETTLE_MS = 50;
 /** Where the plan has a server stall. */
 const STALL_MS = 400;
 
-/** Faults after which a part of a shard is of no use: other bytes, or none that say where they belong. */
-const SPOILING: readonly FaultKind[] = ['changed', 'no-range', 'long', 'wrong-range', 'short'];
+/** Faults after which a part of a shard is of no use: other bytes, none that say where they belong, or withheld ones. */
+const SPOILING: readonly FaultKind[] = ['changed', 'no-range', 'long', 'wrong-range', 'short', 'no-cors'];
 
 interface Plan {
   model: FolderModelOptions;

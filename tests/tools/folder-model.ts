@@ -3,7 +3,13 @@
  * in Node and in a browser, where the same options give the same bytes.
  */
 import { sha256Hex } from '../../src/base/sha256.ts';
-import type { PendingModel, WeightStore } from '../../src/storage/weight-store.ts';
+import {
+  type PendingModel,
+  type StoredFile,
+  type StoredSource,
+  storedName,
+  type WeightStore,
+} from '../../src/storage/weight-store.ts';
 import { createRandom } from './random.ts';
 
 export interface FolderModelOptions {
@@ -64,6 +70,33 @@ export async function createFolderModel({
   };
 }
 
+/** Stores a made-up model as a download would. */
+export async function storeFolderModel(
+  store: WeightStore,
+  id: string,
+  shardLengths: readonly number[] = [700, 900],
+): Promise<FolderModel> {
+  const model = await createFolderModel({ seed: 7, shardLengths });
+  const files = await Promise.all(
+    model.shards.map(async ({ name, contents }): Promise<StoredFile> => {
+      const sha256 = await sha256Hex(contents);
+      return { name, storedName: storedName(name, sha256), byteLength: contents.byteLength, sha256 };
+    }),
+  );
+  const source = { kind: 'site', name: id, url: null } as const;
+  const shards = new Map(model.shards.map(({ contents }, i) => [files[i]!.storedName, new Blob([contents])]));
+  await store.writePending({ ...emptyPending(id, source), shards: files }, shards);
+  await store.writeModel({ id, source, identity: null, facts: null, files }, new Map());
+  return model;
+}
+
+function emptyPending(id: string, source: StoredSource): PendingModel {
+  return {
+    ...{ version: 1, id, name: id, source, identity: null, shards: [] },
+    ...{ doneBytes: 0, totalBytes: 0, startedAt: 0, updatedAt: 0 },
+  };
+}
+
 /** @returns what is not as it should be in a store that should hold the model whole; null if all is well. */
 export async function findFault(store: WeightStore, id: string, model: FolderModel): Promise<string | null> {
   const stored = await store.readModel(id);
@@ -82,18 +115,14 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i]);
 }
 
-/** Puts other bytes where a stored file was, as a failing disk would. */
+/** Puts other bytes where a stored file was, as a failing disk would. @param name that it is stored under */
 export async function damageFile(
   store: WeightStore,
   id: string,
-  storedName: string,
+  name: string,
   contents: Blob,
 ): Promise<void> {
   const { source } = (await store.readModel(id))!;
-  const pending: PendingModel = {
-    ...{ version: 1, id, name: id, source, identity: null, shards: [] },
-    ...{ doneBytes: 0, totalBytes: 0, startedAt: 0, updatedAt: 0 },
-  };
-  await store.writePending(pending, new Map([[storedName, contents]]));
+  await store.writePending(emptyPending(id, source), new Map([[name, contents]]));
   await store.deletePending(id);
 }

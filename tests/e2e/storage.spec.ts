@@ -1,14 +1,19 @@
 /**
  * What happens to stored models when things go wrong in a real browser: tabs that are killed, disks that are full, data
- * that is cleared, tabs that meet. With the built site and a server that counts what it sends.
+ * that is cleared, tabs that meet; and what a load from the store reads of it. With the built site, a server that counts
+ * what it sends, and a profile on the disk.
  */
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, type BrowserContext, expect, type Page, test } from 'playwright/test';
+import { type BrowserContext, chromium, expect, type Page, test } from 'playwright/test';
+import { importToFolder } from '../../scripts/lib/import-folder.ts';
 import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
 import type { Progress } from '../../src/engine/api.ts';
+import { memorySource } from '../../src/formats/byte-source.ts';
+import { chromiumArguments, findChromium } from '../tools/chromium.ts';
 import {
   type HostileServer,
   type HostileServerOptions,
@@ -21,17 +26,33 @@ declare const tramontane: CommandApi;
 
 const TINY = 'tiny-mistral';
 const SMOLLM2 = 'smollm2';
+/** The tiny model in many shards. */
+const PIECES = 'tiny-in-pieces';
 const MIB = 1 << 20;
 /** What a kill may cost a download: on each connection what is not in the journal yet, and what is in buffers. */
 const LOST_BY_KILL = 4 * (2 + 2) * MIB;
 
 let site: StaticServer;
+let scratch: string;
+/** One for all tests: each has an origin of its own. */
+let context: BrowserContext;
 const folders = new Map<string, ReadonlyMap<string, Uint8Array>>();
 
 test.beforeAll(async () => {
   site = await startStaticServer({ mounts: { '/': SITE } });
   const tiny = await ensureTinyMistral('plain');
-  const sources = { [TINY]: tiny.folder, [SMOLLM2]: join(ROOT, 'public/models/smollm2-135m-instruct') };
+  scratch = await mkdtemp(join(tmpdir(), 'tramontane-storage-'));
+  const shards = join(scratch, PIECES);
+  const limits = { maxRecordBytes: 32 << 10, maxShardBytes: 64 << 10 };
+  await importToFolder(memorySource(new Uint8Array(await readFile(tiny.gguf))), shards, {
+    ...limits,
+    origin: { sourceName: 'tiny-mistral.gguf' },
+  });
+  const sources = {
+    [TINY]: tiny.folder,
+    [SMOLLM2]: join(ROOT, 'public/models/smollm2-135m-instruct'),
+    [PIECES]: shards,
+  };
   for (const [id, folder] of Object.entries(sources)) {
     const names = await readdir(folder);
     const contents = names.map(
@@ -41,7 +62,18 @@ test.beforeAll(async () => {
   }
 });
 
-test.afterAll(() => site?.close());
+test.beforeAll(async () => {
+  context = await chromium.launchPersistentContext(join(scratch, 'profile'), {
+    executablePath: findChromium()!,
+    args: [...chromiumArguments, '--js-flags=--expose-gc'],
+  });
+});
+
+test.afterAll(async () => {
+  await context?.close();
+  await site?.close();
+  await rm(scratch, { recursive: true, force: true });
+});
 
 const shardPaths = (id: string) =>
   [...folders.get(id)!.keys()].filter((path) => path.includes('shard')).sort();
@@ -50,24 +82,22 @@ const shardBytes = (id: string) =>
 const shardBytesSent = (server: HostileServer) =>
   server.answers.reduce((sum, { path, sentBytes }) => sum + (path.includes('shard') ? sentBytes : 0), 0);
 
-/** A server of the site and one model, and a browser profile of its own. */
+/** A server of the site and one model. */
 async function withSite(
-  browser: Browser,
   id: string,
   options: HostileServerOptions,
-  use: (server: HostileServer, context: BrowserContext) => Promise<void>,
+  use: (server: HostileServer) => Promise<void>,
 ): Promise<void> {
   const server = await startHostileServer(folders.get(id)!, { ...options, elsewhere: site.url });
-  const context = await browser.newContext();
   try {
-    await use(server, context);
+    await use(server);
   } finally {
-    await context.close();
+    for (const page of context.pages()) await page.close();
     await server.close();
   }
 }
 
-async function openPage(server: HostileServer, context: BrowserContext): Promise<Page> {
+async function openPage(server: HostileServer): Promise<Page> {
   const page = await context.newPage();
   await page.goto(`${server.url}ask.html`);
   await page.waitForFunction(() => 'tramontane' in globalThis);
@@ -116,11 +146,9 @@ const verify = (page: Page, id: string) =>
     }
   }, id);
 
-test('a tab that is killed in the middle of a download goes on at the byte in the next', async ({
-  browser,
-}) => {
-  await withSite(browser, SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 25 }, async (server, context) => {
-    const page = await openPage(server, context);
+test('a tab that is killed in the middle of a download goes on at the byte in the next', async () => {
+  await withSite(SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 25 }, async (server) => {
+    const page = await openPage(server);
     void load(page, SMOLLM2).catch(() => undefined);
     await expect.poll(() => shardBytesSent(server), { intervals: [20] }).toBeGreaterThan(60 * MIB);
     const session = await context.newCDPSession(page);
@@ -131,7 +159,7 @@ test('a tab that is killed in the middle of a download goes on at the byte in th
     expect(killedAt).toBeLessThan(shardBytes(SMOLLM2));
 
     server.answers.length = 0;
-    const next = await openPage(server, context);
+    const next = await openPage(server);
     expect(await listStored(next)).toEqual([]);
     expect((await load(next, SMOLLM2)).error).toBeNull();
     const resent = shardBytesSent(server) + killedAt - shardBytes(SMOLLM2);
@@ -145,11 +173,9 @@ test('a tab that is killed in the middle of a download goes on at the byte in th
   });
 });
 
-test('a disk that is full in the middle of a download: what is stored is kept, and enough for the rest', async ({
-  browser,
-}) => {
-  await withSite(browser, SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 20 }, async (server, context) => {
-    const page = await openPage(server, context);
+test('a disk that is full in the middle of a download: what is stored is kept, and enough for the rest', async () => {
+  await withSite(SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 20 }, async (server) => {
+    const page = await openPage(server);
     const session = await context.newCDPSession(page);
     const { origin } = new URL(server.url);
     // Less than the browser tells of (src/storage/quota.ts), as a disk that fills up meanwhile.
@@ -171,9 +197,9 @@ test('a disk that is full in the middle of a download: what is stored is kept, a
   });
 });
 
-test('data that is cleared in the middle of a download, or between two loads', async ({ browser }) => {
-  await withSite(browser, SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 20 }, async (server, context) => {
-    const page = await openPage(server, context);
+test('data that is cleared in the middle of a download, or between two loads', async () => {
+  await withSite(SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 20 }, async (server) => {
+    const page = await openPage(server);
     const session = await context.newCDPSession(page);
     const origin = new URL(server.url).origin;
     const clear = () => session.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' });
@@ -191,15 +217,12 @@ test('data that is cleared in the middle of a download, or between two loads', a
 
     await clear();
     expect(await listStored(page)).toEqual([]);
-    server.answers.length = 0;
-    expect((await load(page, SMOLLM2)).error).toBeNull();
-    expect(shardBytesSent(server)).toBe(shardBytes(SMOLLM2));
   });
 });
 
-test('two tabs that load the same model at once download it once', async ({ browser }) => {
-  await withSite(browser, TINY, { chunkBytes: 8192, chunkMs: 40 }, async (server, context) => {
-    const pages = [await openPage(server, context), await openPage(server, context)];
+test('two tabs that load the same model at once download it once', async () => {
+  await withSite(TINY, { chunkBytes: 8192, chunkMs: 40 }, async (server) => {
+    const pages = [await openPage(server), await openPage(server)];
     const outcomes = await Promise.all(pages.map((page) => load(page, TINY)));
     expect(outcomes.map(({ error }) => error)).toEqual([null, null]);
     expect(shardBytesSent(server)).toBe(shardBytes(TINY));
@@ -239,16 +262,14 @@ function changeRecord(page: Page, key: string[], change: 'as-version-1' | 'flip-
   );
 }
 
-test('a model that version 1 of the store wrote is used as it is, and then of version 2', async ({
-  browser,
-}) => {
-  await withSite(browser, TINY, {}, async (server, context) => {
-    const page = await openPage(server, context);
+test('a model that version 1 of the store wrote is used as it is, and then of version 2', async () => {
+  await withSite(TINY, {}, async (server) => {
+    const page = await openPage(server);
     expect((await load(page, TINY)).error).toBeNull();
     await changeRecord(page, [TINY, 'tramontane-manifest'], 'as-version-1');
     server.answers.length = 0;
 
-    const next = await openPage(server, context);
+    const next = await openPage(server);
     const [before] = await next.evaluate(() => tramontane.engine.listStoredModels());
     expect(before).toMatchObject({ id: TINY, contextLength: 2048, parameterCount: expect.any(Number) });
     const { error, phases } = await load(next, TINY);
@@ -261,9 +282,9 @@ test('a model that version 1 of the store wrote is used as it is, and then of ve
   });
 });
 
-test('a bit that flips on the disk is found, and only its file is fetched again', async ({ browser }) => {
-  await withSite(browser, TINY, {}, async (server, context) => {
-    const page = await openPage(server, context);
+test('a bit that flips on the disk is found, and only its file is fetched again', async () => {
+  await withSite(TINY, {}, async (server) => {
+    const page = await openPage(server);
     expect((await load(page, TINY)).error).toBeNull();
     const [path] = shardPaths(TINY);
     const name = path!.split('/').at(-1)!;
@@ -278,5 +299,62 @@ test('a bit that flips on the disk is found, and only its file is fetched again'
     expect((await load(page, TINY)).error).toBeNull();
     expect(shardBytesSent(server)).toBe(folders.get(TINY)!.get(path!)!.byteLength);
     expect(await verify(page, TINY)).toEqual([]);
+  });
+});
+
+/** What a worker's reads of blobs were, as {@link watchReads} notes them. */
+interface BlobRead {
+  byteLength: number;
+  /** Blobs of such lengths that were read before and are in memory still. */
+  held: number;
+}
+
+/** Has the engine's worker note its reads of blobs of some lengths. It needs `gc`. */
+async function watchReads(page: Page, byteLengths: readonly number[]): Promise<() => Promise<BlobRead[]>> {
+  const [worker] = page.workers();
+  await worker!.evaluate((watched) => {
+    const scope = globalThis as unknown as { gc(): void; blobReads: BlobRead[] };
+    const taken: WeakRef<ArrayBuffer>[] = [];
+    scope.blobReads = [];
+    const { arrayBuffer } = Blob.prototype;
+    Blob.prototype.arrayBuffer = async function () {
+      if (!watched.includes(this.size)) return arrayBuffer.call(this);
+      scope.gc();
+      const held = taken.filter((reference) => reference.deref() !== undefined).length;
+      scope.blobReads.push({ byteLength: this.size, held });
+      const contents = await arrayBuffer.call(this);
+      taken.push(new WeakRef(contents));
+      return contents;
+    };
+  }, byteLengths);
+  return () => worker!.evaluate(() => (globalThis as unknown as { blobReads: BlobRead[] }).blobReads);
+}
+
+test('a warm load reads every byte of the stored shards once, and never holds more than two', async () => {
+  await withSite(PIECES, {}, async (server) => {
+    const page = await openPage(server);
+    expect((await load(page, PIECES)).error).toBeNull();
+    server.answers.length = 0;
+
+    const lengths = shardPaths(PIECES).map((path) => folders.get(PIECES)!.get(path)!.byteLength);
+    expect(lengths.length).toBeGreaterThan(5);
+    const readReads = await watchReads(page, lengths);
+    await page.evaluate(async (id) => {
+      const source = { id, url: new URL(`${id}/`, document.baseURI).href };
+      await tramontane.engine.loadModel(source, { prefillChunkLength: 64 });
+    }, PIECES);
+    const reads = await readReads();
+    const sorted = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b);
+    expect(sorted(reads.map(({ byteLength }) => byteLength))).toEqual(sorted(lengths));
+    // With the one that is being read.
+    expect(Math.max(...reads.map(({ held }) => held + 1))).toBeLessThanOrEqual(2);
+    expect(shardBytesSent(server)).toBe(0);
+
+    const { storedBytes, loadReadBytes, ms } = await page.evaluate(() => tramontane.engine.timeStoreReads());
+    expect(storedBytes).toBe(shardBytes(PIECES));
+    const allBytes = [...folders.get(PIECES)!.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    expect(loadReadBytes).toBeGreaterThanOrEqual(storedBytes);
+    expect(loadReadBytes).toBeLessThanOrEqual(allBytes);
+    expect(ms).toBeGreaterThan(0);
   });
 });

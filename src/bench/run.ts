@@ -51,6 +51,13 @@ const ETA_TRUST = 0.2;
 /** What the kernel view takes on a fast GPU: until it times, and for a round of batches of the kernels of a phase. */
 const KERNELS = { startMs: 3000, batchesMs: 300 };
 
+const KERNEL_STAGES = {
+  roofs: 'limits of this GPU',
+  weights: 'weights',
+  kernels: 'compiling',
+  timing: 'timing',
+} as const;
+
 /** Only a clear difference: the single sample at the end has no spread of its own. */
 const THROTTLED_AT_END = 1.2;
 
@@ -381,7 +388,7 @@ class Run {
         const isTiming = stage === 'timing' && done > 0;
         this.#options.onProgress?.({
           suite: 'kernels',
-          test: `kernels: ${stage}`,
+          test: `kernels: ${KERNEL_STAGES[progress.stage]}`,
           repetition: done,
           of: total,
           elapsedMs: now - startMs,

@@ -15,6 +15,7 @@ import {
 } from '../../../tests/tools/tiny-mistral.ts';
 import { float16ToNumber } from '../../base/float16.ts';
 import { type ByteSource, memorySource } from '../../formats/byte-source.ts';
+import { GGML_TYPES, type GgmlType, ggmlByteLength } from '../../formats/gguf/ggml-types.ts';
 import type { GgufTensor, GgufValue } from '../../formats/gguf/gguf.ts';
 import { parseGguf } from '../../formats/gguf/parse-gguf.ts';
 import { BLOCK_FORMATS } from '../../formats/quant/formats.ts';
@@ -567,6 +568,26 @@ describe('tiny-mistral', () => {
       expect(sink.files.size).toBe(0);
     },
   );
+
+  const unsupportedTypes = (Object.keys(GGML_TYPES) as GgmlType[]).filter((type) => !BLOCK_FORMATS.has(type));
+  test.each(unsupportedTypes)('tensors of type %s are refused by its name', async (type) => {
+    const bytes = writeGguf({
+      metadata: [['general.architecture', text('llama')]],
+      tensors: [
+        {
+          name: 'output.weight',
+          type,
+          dimensions: [256, 2],
+          bytes: new Uint8Array(ggmlByteLength(type, 512)),
+        },
+      ],
+    });
+    await expect(importGguf(memorySource(bytes), new MemorySink())).rejects.toMatchObject({
+      code: 'format-unsupported',
+      message: expect.stringContaining(`stored as ${type} (the first is "output.weight")`),
+      data: { types: [type] },
+    });
+  });
 
   test('a refusal says where in the file its cause lies', async () => {
     const source = await rewrite(({ metadata }) => {

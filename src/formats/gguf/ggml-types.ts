@@ -46,9 +46,18 @@ export const GGML_TYPES = {
   F64: info(28, 1, 8),
   IQ1_M: info(29, 256, 56),
   BF16: info(30, 1, 2),
+  // Repacked for processors; llama.cpp writes these no more, and public files of them are still about.
+  Q4_0_4_4: info(31, 32, 18),
+  Q4_0_4_8: info(32, 32, 18),
+  Q4_0_8_8: info(33, 32, 18),
   TQ1_0: info(34, 256, 54),
   TQ2_0: info(35, 256, 66),
+  IQ4_NL_4_4: info(36, 32, 18),
+  IQ4_NL_4_8: info(37, 32, 18),
+  IQ4_NL_8_8: info(38, 32, 18),
   MXFP4: info(39, 32, 17),
+  NVFP4: info(40, 64, 36),
+  Q1_0: info(41, 128, 18),
 } as const satisfies Record<string, GgmlTypeInfo>;
 
 export type GgmlType = keyof typeof GGML_TYPES;

@@ -75,6 +75,7 @@ describe('what is refused', () => {
     ['thoughts', { name: 'ministral3_reasoning', ...ministralPieces }, v13],
     ['no name', {}, v13],
     ['no name, but pieces', mistralPieces, v3],
+    ['too few pieces', { name: 'chatml', roles: chatMlPieces.roles }, chatMl],
     ['a vocabulary without the tokens', 'mistral_default', v1],
     ['a vocabulary of another family', 'chatml', v3],
     ['a vocabulary of a later version', { name: 'mistral_default', ...mistralPieces }, v13],

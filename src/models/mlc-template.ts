@@ -59,6 +59,7 @@ export function recogniseMlcTemplate(
 function recognise(fields: FieldReader): TemplateId | null {
   const named = NAMES.get(fields.has('name') ? fields.string('name') : '') ?? null;
   if (!fields.has('roles')) return named;
+  if (!fields.has('seps')) return null;
   const turns = writeTurns(fields);
   if (turns === CHATML_TURNS) {
     const system = fields.has('system_template') ? fields.string('system_template') : CHATML_SYSTEM;
@@ -70,7 +71,7 @@ function recognise(fields: FieldReader): TemplateId | null {
 function writeTurns(fields: FieldReader): string {
   const roles = fields.object('roles');
   const templates = fields.has('role_templates') ? fields.object('role_templates') : null;
-  const between = fields.string('role_content_sep');
+  const between = fields.has('role_content_sep') ? fields.string('role_content_sep') : '';
   const separators = fields.strings('seps');
   const turn = (role: 'user' | 'assistant', separator = '') => {
     const template = templates?.has(role) ? templates.string(role) : `{${role}_message}`;

@@ -118,7 +118,7 @@ describe('what is refused', () => {
     ['no object', null, 'conv_template'],
     ['a list', [], 'conv_template'],
     ['a name that is no text', { name: 7 }, 'conv_template.name'],
-    ['roles that are no object', { roles: 'user' }, 'conv_template.roles'],
+    ['roles that are no object', { ...chatMlPieces, roles: 'user' }, 'conv_template.roles'],
     ['separators that are no texts', { ...chatMlPieces, seps: [null] }, 'conv_template.seps[0]'],
     ['a role without text', { ...chatMlPieces, roles: { user: '' } }, 'conv_template.roles.assistant'],
     [

@@ -25,7 +25,7 @@ import type { ModelSource, Progress } from './api.ts';
 import { downloadShard, type ShardDownloadOptions } from './download/shard-download.ts';
 import { fetchSmallFiles } from './download/small-files.ts';
 import { listShards, parseJson } from './shard-list.ts';
-import { readModelFacts } from './stored-models.ts';
+import { obstructedError, readModelFacts } from './stored-models.ts';
 
 /** Name under which a prebuilt model library lies beside the weights. */
 export const LIBRARY_FILE = 'model-library.wasm';
@@ -57,6 +57,8 @@ export interface FetchModelOptions
   check?: (description: ModelDescriptionFiles) => void;
   /** False: `model-busy` where another tab is storing this model, instead of waiting for it. */
   wait?: boolean;
+  /** Forget an interrupted import of a file under this id. False: `source-changed` where there is one. */
+  restart?: boolean | undefined;
 }
 
 const PARALLEL_DOWNLOADS = 4;
@@ -69,7 +71,7 @@ const PATIENCE_MS = 10_000;
 
 /**
  * @throws TramontaneError `download-failed`, `shard-missing`, `shard-truncated`, `shard-altered`, `config-invalid`,
- * `storage-quota`, `storage-failed`, `model-busy`, `model-unknown`; `signal.reason`. What was stored before stays.
+ * `storage-quota`, `storage-failed`, `model-busy`, `model-unknown`, `source-changed`; `signal.reason`. What was stored before stays.
  */
 export async function fetchModel(source: ModelSource, options: FetchModelOptions): Promise<FetchedModel> {
   const { store, signal } = options;
@@ -264,8 +266,14 @@ async function storeModel(
 ): Promise<void> {
   const { store } = options;
   const { id, source, identity } = model;
+  let before = await store.readPending(id);
+  // Shards that are named by their contents are of use to whoever lists them; those of an import are not.
+  if (before !== null && before.identity !== identity) {
+    if (options.restart !== true) throw obstructedError(before, source.name, false);
+    await store.deletePending(id);
+    before = null;
+  }
   const missing = await findMissing(store, id, model.files);
-  const before = await store.readPending(id);
   // The checksums of shards whose source gives none were computed when they were stored.
   const known = [...((await store.readModel(id))?.files ?? []), ...(before?.shards ?? [])];
   const stored = new Map<string, StoredFile>();

@@ -60,12 +60,9 @@ export class StoreModelManager implements ModelManager {
   async importModel(source: ImportSource, options: ImportModelOptions = {}): Promise<StoredModelInfo> {
     const { store } = this.#options;
     const signal = this.#joinSignal(options.signal);
-    if (isPrebuilt(source)) {
-      const { contextLength, onProgress } = options;
-      return storePrebuilt(store, source, { ...this.#options.download, signal, contextLength, onProgress });
-    }
-    const planned = await this.#plan(source, signal);
-    const model = await storeModel(store, planned, { ...options, signal });
+    const model = isPrebuilt(source)
+      ? await storePrebuilt(store, source, { ...this.#options.download, ...options, signal })
+      : await storeModel(store, await this.#plan(source, signal), { ...options, signal });
     await sweepModel(store, model.id);
     return describeStoredModel(store, model);
   }

@@ -53,6 +53,21 @@ test.each([
   expect(kept).toEqual(files.map((file) => file.name).filter((each) => each !== name));
 });
 
+test('nothing is dropped where an interrupted import under the same name would be forgotten', async () => {
+  const source = { kind: 'import', name: 'm.gguf', url: null } as const;
+  const times = { doneBytes: 0, totalBytes: 9, startedAt: 0, updatedAt: 0 };
+  await damage('d.bin', 'BYTES of d.bin');
+  await store.writePending({ version: 1, id: 'm', name: 'M', source, identity: 'i', shards: [], ...times });
+  await reader.read('d.bin');
+  await expect(reader.explain(failure)).rejects.toMatchObject({
+    code: 'shard-altered',
+    nextStep: expect.stringMatching(/finish that import/),
+    data: { files: ['d.bin'] },
+  });
+  expect(await store.readPending('m')).not.toBeNull();
+  expect(await store.readModel('m')).not.toBeNull();
+});
+
 test('a shard that is shorter than it was is a truncated one, and dropped', async () => {
   await damage('b.bin', 'short');
   const error = await reader.read('b.bin').catch((thrown: TramontaneError) => thrown);

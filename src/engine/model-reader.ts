@@ -64,6 +64,7 @@ export class ModelReader {
    * is damaged.
    * @param error why the load failed
    * @returns what its caller should be told
+   * @throws TramontaneError as `dropDamaged`
    */
   async explain(error: TramontaneError): Promise<TramontaneError> {
     if (!SUSPICIOUS.includes(error.code)) return error;

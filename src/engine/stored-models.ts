@@ -1,10 +1,10 @@
 /** What people are told of the models in the weight store. */
 
-import { isTramontaneError } from '../base/errors.ts';
+import { isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { kvCacheByteLength, PAGE_POSITIONS } from '../modellib/kernels/rope-kv/kv-cache.ts';
 import { CONFIG_FILE } from '../models/model-files.ts';
 import { withModelAlone } from '../storage/model-lock.ts';
-import type { ModelFacts, StoredModel, WeightStore } from '../storage/weight-store.ts';
+import type { ModelFacts, PendingModel, StoredModel, WeightStore } from '../storage/weight-store.ts';
 import type { ModelSource, PendingModelInfo, StoredModelInfo } from './api.ts';
 
 /**
@@ -65,6 +65,26 @@ export async function listPendingModels(store: WeightStore): Promise<PendingMode
       totalBytes,
       updatedAt,
     })),
+  );
+}
+
+/**
+ * Why something cannot be stored while what is stored of something else would be lost.
+ * @param name of the file or folder that would be stored
+ * @param isSame whether that is the one whose import was interrupted, in another state
+ */
+export function obstructedError(pending: PendingModel, name: string, isSame: boolean): TramontaneError {
+  return new TramontaneError(
+    'source-changed',
+    isSame
+      ? `${name} is not what it was when its import was interrupted.`
+      : `An import of ${pending.source.name} was interrupted, and ${name} would be stored under the same name.`,
+    {
+      nextStep:
+        'Import anew, which forgets what was stored of the interrupted import; or finish that one, or discard it, ' +
+        'first.',
+      data: { model: pending.id, source: pending.source.name },
+    },
   );
 }
 

@@ -9,7 +9,7 @@ import type { LoadCallOptions, VerifyReport } from './api.ts';
  * Reads a stored model, a file at a time, and compares it with the checksums recorded when it was stored. A file without
  * one, from the store's version 1, is compared by its length. What is damaged is dropped: the model then is pending,
  * and loading or importing it again fetches these files only.
- * @throws TramontaneError `model-unknown`, `storage-failed`; `signal.reason` when aborted
+ * @throws TramontaneError `model-unknown`, `storage-failed`, as {@link dropDamaged}; `signal.reason` when aborted
  */
 export async function verifyModel(
   store: WeightStore,
@@ -53,17 +53,29 @@ export async function isIntact(store: WeightStore, id: string, file: StoredFile)
   }
 }
 
-/** Takes damaged files from a model, unless another tab is storing it anew. */
+/**
+ * Takes damaged files from a model, unless another tab is storing it anew.
+ * @throws TramontaneError `shard-altered` where the state of an interrupted import under this name would be lost
+ */
 export async function dropDamaged(
   store: WeightStore,
   id: string,
   damaged: readonly StoredFile[],
 ): Promise<void> {
   if (damaged.length === 0) return;
-  const names = damaged.map(({ storedName }) => storedName);
+  const storedNames = damaged.map(({ storedName }) => storedName);
+  let isDropped = true;
   try {
-    await withModelLock(id, {}, () => store.dropFiles(id, names));
+    isDropped = await withModelLock(id, {}, () => store.dropFiles(id, storedNames));
   } catch (error) {
     if (!isTramontaneError(error) || error.code !== 'model-busy') throw error;
   }
+  if (isDropped) return;
+  const names = damaged.map(({ name }) => name);
+  throw new TramontaneError('shard-altered', `${names.join(', ')}: not what was stored here.`, {
+    nextStep:
+      'Something else is being imported under this name: finish that import, which replaces the model, or discard ' +
+      'it and verify the model again.',
+    data: { files: names },
+  });
 }

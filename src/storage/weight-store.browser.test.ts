@@ -164,6 +164,23 @@ describe.each(stores)('$name', ({ create }) => {
     expect(await store.readFile('m', a.storedName)).not.toBeNull();
   });
 
+  test('nothing is dropped where the state of another build would be lost; of the same build nothing is', async () => {
+    const store = create();
+    await writeModel(store, 'm');
+    const other = { ...pending('m', []), identity: 'another' };
+    await store.writePending(other);
+    expect(await store.dropFiles('m', [b.storedName])).toBe(false);
+    expect(await store.readPending('m')).toEqual(other);
+    expect(await store.readModel('m')).not.toBeNull();
+    const c = { ...a, name: 'c.bin', storedName: 'c.bin' };
+    await store.writePending(
+      { ...pending('m', [c]), identity: null },
+      new Map([['c.bin', new Blob(['ccc'])]]),
+    );
+    expect(await store.dropFiles('m', [b.storedName])).toBe(true);
+    expect(await store.readPending('m')).toMatchObject({ shards: [a, c], doneBytes: 3 });
+  });
+
   test('a journal keeps pieces in order, apart by source, until the model is whole', async () => {
     const store = create();
     const journal = store.openJournal('m', 'address', 'etag');

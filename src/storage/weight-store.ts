@@ -140,8 +140,10 @@ export interface WeightStore {
   /**
    * Takes files that are not what they should be from a model, which then is pending: its other files are kept.
    * Nothing happens where the model is not whole.
+   * @returns false, and nothing happens, where something of another identity is pending under this id: its state
+   *   would be lost
    */
-  dropFiles(modelId: string, storedNames: readonly string[]): Promise<void>;
+  dropFiles(modelId: string, storedNames: readonly string[]): Promise<boolean>;
   /** Deletes files that neither manifest nor pending state lists. Nobody may be writing or reading the model. */
   sweep(modelId: string): Promise<void>;
   /** Deletes all there is of a model. */
@@ -295,10 +297,16 @@ class KeyValueWeightStore implements WeightStore {
     return sumBytes(keys.map(journalPieceOf));
   }
 
-  async dropFiles(modelId: string, names: readonly string[]): Promise<void> {
+  async dropFiles(modelId: string, names: readonly string[]): Promise<boolean> {
     const model = await this.readModel(modelId);
-    if (model === null || names.length === 0) return;
-    const kept = model.files.filter((file) => !names.includes(file.storedName));
+    if (model === null || names.length === 0) return true;
+    const before = await this.readPending(modelId);
+    if (before !== null && before.identity !== model.identity) return false;
+    const stored = new Map(
+      [...model.files, ...(before?.shards ?? [])].map((file) => [file.storedName, file]),
+    );
+    for (const name of names) stored.delete(name);
+    const kept = [...stored.values()];
     const now = Date.now();
     const pending: PendingModel = {
       version: 1,
@@ -307,9 +315,9 @@ class KeyValueWeightStore implements WeightStore {
       source: model.source,
       identity: model.identity,
       shards: kept,
-      doneBytes: sumBytes(kept),
+      doneBytes: sumBytes(model.files.filter((file) => stored.has(file.storedName))),
       totalBytes: model.byteLength,
-      startedAt: now,
+      startedAt: before?.startedAt ?? now,
       updatedAt: now,
     };
     await attempt('write', modelId, () =>
@@ -318,6 +326,7 @@ class KeyValueWeightStore implements WeightStore {
         put: [[[modelId, PENDING], pending]],
       }),
     );
+    return true;
   }
 
   async sweep(modelId: string): Promise<void> {

@@ -4,11 +4,11 @@
  */
 import { TramontaneError } from '../../base/errors.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE } from '../../models/model-files.ts';
-import { type StoredFile, sumBytes, type WeightStore } from '../../storage/weight-store.ts';
-import type { ImportPreview, Progress, StoredModelInfo } from '../api.ts';
+import { type StoredFile, type StoredModel, sumBytes, type WeightStore } from '../../storage/weight-store.ts';
+import type { ImportPreview, Progress } from '../api.ts';
 import { fetchModel } from '../fetch-model.ts';
 import { listShards } from '../shard-list.ts';
-import { describeStoredModel, readModelFacts } from '../stored-models.ts';
+import { readModelFacts } from '../stored-models.ts';
 import { parseAddress } from './address.ts';
 import { nameOfFolder, parseJson, remoteFolder, requireText } from './open-mlc.ts';
 import { type OpenOptions, withoutQuery } from './opened-source.ts';
@@ -23,6 +23,8 @@ export interface PrebuiltSource {
 export interface StorePrebuiltOptions extends OpenOptions {
   /** Tokens of context to configure. Default: the folder's own. */
   contextLength?: number | undefined;
+  /** As in `ImportModelOptions`. */
+  restart?: boolean | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -78,6 +80,8 @@ export async function previewPrebuilt(
   const byteLength = sumBytes(shards);
   const { temperature } = configure(config, source) as { temperature?: unknown };
   const pending = await describePending(store, id);
+  // Its shards are named by their contents: what is there of such is used, whatever build it was of.
+  const isUsable = (await store.readPending(id))?.identity === null;
   return {
     id,
     layout: 'mlc',
@@ -94,9 +98,8 @@ export async function previewPrebuilt(
     licence: null,
     source: { name, url: withoutQuery(url) },
     formats: [{ type: facts.quantization ?? 'unknown', byteLength }],
-    // Its shards are named by their contents: what is there of them is used, whatever else is pending.
-    resumes: pending,
-    obstructs: null,
+    resumes: isUsable ? pending : null,
+    obstructs: isUsable ? null : pending,
     replaces: await describeWhole(store, id),
   };
 }
@@ -105,19 +108,19 @@ export async function previewPrebuilt(
 export async function storePrebuilt(
   store: WeightStore,
   source: PrebuiltSource,
-  { onProgress, contextLength, ...options }: StorePrebuiltOptions,
-): Promise<StoredModelInfo> {
+  { onProgress, contextLength, restart, ...options }: StorePrebuiltOptions,
+): Promise<StoredModel> {
   const { id, name, url, parameterCount } = await openFolder(source, options);
   const { clock, stallMs, signal } = options;
   await fetchModel(
     { id, url, modelLibUrl: source.libraryUrl, name, parameterCount },
     {
-      ...{ store, baseUrl: url, wait: false, clock, stallMs, onProgress },
+      ...{ store, baseUrl: url, wait: false, restart, clock, stallMs, onProgress },
       ...(signal && { signal }),
       configure: (config) => configure(config, source, contextLength),
     },
   );
-  return describeStoredModel(store, (await store.readModel(id))!);
+  return (await store.readModel(id))!;
 }
 
 /**

@@ -2,7 +2,6 @@
  * Imports a source into the weight store: a shard at a time, each with the pending state that speaks of it, so that an
  * interrupted import goes on with the next shard; then the manifest, which makes the model whole.
  */
-import { TramontaneError } from '../../base/errors.ts';
 import { CONFIG_FILE } from '../../models/model-files.ts';
 import { withModelLock } from '../../storage/model-lock.ts';
 import { requireRoom } from '../../storage/quota.ts';
@@ -15,10 +14,10 @@ import {
   type WeightStore,
 } from '../../storage/weight-store.ts';
 import type { Progress } from '../api.ts';
-import { readModelFacts } from '../stored-models.ts';
+import { obstructedError, readModelFacts } from '../stored-models.ts';
 import { type ModelSink, writeModel } from './import-model.ts';
 import { type PlannedShard, sourceRanges } from './import-plan.ts';
-import type { OpenedSource, WeightSource } from './opened-source.ts';
+import type { WeightSource } from './opened-source.ts';
 import type { PlannedImport } from './plan-source.ts';
 
 export interface StoreModelOptions {
@@ -75,7 +74,7 @@ async function findFinished(
   if (pending !== null && pending.identity !== identity) {
     const isSame = pending.source.name === opened.name && pending.source.url === opened.url;
     // A source that never tells whether it has changed cannot be gone on with; there is nothing to decide.
-    if (!restart && !(isSame && opened.version === null)) throw obstructed(pending, opened, isSame);
+    if (!restart && !(isSame && opened.version === null)) throw obstructedError(pending, opened.name, isSame);
     await store.deletePending(id);
     pending = null;
   }
@@ -88,20 +87,6 @@ async function findFinished(
     if (blob?.size === file.byteLength) finished.set(file.name, file);
   }
   return { finished, startedAt: pending?.startedAt ?? Date.now() };
-}
-
-function obstructed(pending: PendingModel, opened: OpenedSource, isSame: boolean): TramontaneError {
-  return new TramontaneError(
-    'source-changed',
-    isSame
-      ? `${opened.name} is not what it was when its import was interrupted.`
-      : `An import of ${pending.source.name} was interrupted, and ${opened.name} would be stored under the same name.`,
-    {
-      nextStep:
-        'Import anew, which forgets what was stored of the interrupted import; or finish that one first.',
-      data: { model: pending.id, source: pending.source.name },
-    },
-  );
 }
 
 class StoreSink implements ModelSink {

@@ -12,7 +12,7 @@ import type { LoadOptions } from '../src/engine/api.ts';
 import type { lower } from '../src/modellib/lower.ts';
 import { CONFIG_FILE } from '../src/models/model-files.ts';
 import { findChromium } from '../tests/tools/chromium.ts';
-import { BenchOutput } from './lib/bench-output.ts';
+import { BenchOutput, requireWritable } from './lib/bench-output.ts';
 import { type BenchArguments, benchInBrowser, benchOnEngine } from './lib/bench-runtimes.ts';
 import { createProgressLine, runCommand, UsageError } from './lib/command-line.ts';
 import { openCommittedGguf } from './lib/committed-models.ts';
@@ -34,7 +34,8 @@ columns, goes to stdout; progress goes to stderr. What each figure means: docs/b
   --suite NAMES                standard, chat, load, all, or single ones (selfcheck, followup, json), with commas
                                between. Default: standard
   --suite kernels              where the time goes, kernel by kernel, over random weights: part of all, too
-  --suite compare              the built-in model beside llama.cpp's WebGPU build (wllama), in one browser
+  --suite compare              the built-in model beside llama.cpp's WebGPU build (wllama), in one browser; takes
+                               --repetitions, --json and --markdown
   --runtime browser|dawn       Default: browser
   --depth 0,2048               tokens in the KV cache before the standard tests. Default: 0,2048
   --repetitions N              samples that count, of each test
@@ -97,10 +98,10 @@ async function main(signal: AbortSignal): Promise<void> {
     options: {
       model: { type: 'string' },
       suite: { type: 'string', default: 'standard' },
-      runtime: { type: 'string', default: 'browser' },
+      runtime: { type: 'string' },
       depth: { type: 'string' },
       repetitions: { type: 'string' },
-      size: { type: 'string', default: 'auto' },
+      size: { type: 'string' },
       context: { type: 'string' },
       before: { type: 'string' },
       json: { type: 'string' },
@@ -114,22 +115,27 @@ async function main(signal: AbortSignal): Promise<void> {
     return;
   }
   if (values.suite === 'compare') {
+    for (const name of ['model', 'runtime', 'depth', 'size', 'context', 'before', 'csv'] as const) {
+      if (values[name] !== undefined) throw new UsageError(`--${name} does not go with --suite compare.`);
+    }
+    await requireWritable([values.json, values.markdown]);
     await compare(parseCount('repetitions', values.repetitions, 2), values.json, values.markdown, signal);
     return;
   }
-  const runtime = requireOneOf('runtime', values.runtime, ['browser', 'dawn']);
+  const runtime = requireOneOf('runtime', values.runtime ?? 'browser', ['browser', 'dawn']);
   if (values.before !== undefined && (runtime !== 'dawn' || values.suite !== 'kernels')) {
     throw new UsageError('--before is for --suite kernels and --runtime dawn.');
   }
   const contextLength = parseCount('context', values.context, 1);
   const request: BenchArguments = {
     suites: parseSuites(values.suite),
-    size: requireOneOf('size', values.size, ['auto', 'full', 'short']),
+    size: requireOneOf('size', values.size ?? 'auto', ['auto', 'full', 'short']),
     depths: parseDepths(values.depth),
     repetitions: parseCount('repetitions', values.repetitions, 1),
     load: contextLength === null ? {} : { contextLength },
     version: await readVersion(),
   };
+  await requireWritable([values.json, values.csv, values.markdown]);
   const output = new BenchOutput({ json: values.json, csv: values.csv, markdown: values.markdown });
   const before = values.before === undefined ? null : await importLower(values.before);
   const report = await measure(values.model, runtime, { ...request, before }, output, signal);
@@ -168,9 +174,11 @@ async function compare(
       onStep: (step) => process.stderr.write(`${step}\n`),
     });
     const table = comparisonToMarkdown(report);
+    process.stdout.write(table);
     if (jsonFile !== undefined) await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
     if (markdownFile !== undefined) await writeFile(markdownFile, table);
-    process.stdout.write(table);
+    const failure = report.notes.find((note) => note.startsWith('Partial: '));
+    if (failure !== undefined) throw new Error(failure);
   } finally {
     await gguf.close();
   }
@@ -219,10 +227,16 @@ async function measure(
   }
 }
 
-/** Room for a depth that was asked for by hand, where the model can have it and --context does not say otherwise. */
-function deepEnough({ load, depths }: BenchArguments, configured: number, most: number): LoadOptions {
-  const needed = Math.max(0, ...(depths ?? [])) + Math.max(FULL.promptTokens, FULL.outputTokens);
-  if (load.contextLength !== undefined || depths === null || needed <= configured) return load;
+/**
+ * Room for a depth that was asked for by hand and for the longest chat, where the model can have it and --context does
+ * not say otherwise.
+ */
+function deepEnough({ load, depths, suites }: BenchArguments, configured: number, most: number): LoadOptions {
+  const standard = depths === null ? 0 : Math.max(...depths) + Math.max(FULL.promptTokens, FULL.outputTokens);
+  const prompts = FULL.chat.prompts.map(({ tokens }) => tokens ?? 0);
+  const chat = suites.includes('chat') ? Math.max(...prompts) + FULL.chat.outputTokens : 0;
+  const needed = Math.max(standard, chat);
+  if (load.contextLength !== undefined || needed <= configured) return load;
   return { ...load, contextLength: Math.min(needed, most) };
 }
 

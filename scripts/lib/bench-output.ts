@@ -1,11 +1,12 @@
 /** What `npm run bench` shows and writes: progress on stderr, files as they come to be, the table on stdout. */
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
+import { errorMessage } from '../../src/base/errors.ts';
 import { formatDuration } from '../../src/base/number-text.ts';
 import { toCsv, toJson, toMarkdown } from '../../src/bench/export.ts';
 import type { BenchReport } from '../../src/bench/report.ts';
 import type { BenchEstimate, BenchProgress } from '../../src/bench/run.ts';
 import type { Progress } from '../../src/engine/api.ts';
-import { createProgressLine } from './command-line.ts';
+import { createProgressLine, UsageError } from './command-line.ts';
 
 export interface BenchFiles {
   json: string | undefined;
@@ -19,6 +20,7 @@ export class BenchOutput {
   readonly #line = createProgressLine();
   readonly #isTerminal = process.stderr.isTTY === true;
   #test = '';
+  #written: Promise<unknown> = Promise.resolve();
   /** The report as it stood after the last test: what is left if the page or its GPU process dies. */
   lastReport: BenchReport | null = null;
 
@@ -45,18 +47,38 @@ export class BenchOutput {
     this.#test = test;
   }
 
-  /** Kept, and written to the JSON file: whatever happens next, this much is known. */
-  async report(report: BenchReport): Promise<void> {
+  /**
+   * Kept, and written to the JSON file: whatever happens next, this much is known. One write after the other; one that
+   * fails is told at the end.
+   */
+  report(report: BenchReport): void {
     this.lastReport = report;
-    if (this.#files.json !== undefined) await writeFile(this.#files.json, toJson(report));
+    const { json } = this.#files;
+    if (json === undefined) return;
+    this.#written = this.#written.then(() => writeFile(json, toJson(report))).catch(() => undefined);
   }
 
+  /** @throws errors of the file system, when everything has been shown */
   async end(report: BenchReport): Promise<void> {
     this.#line.end();
     if (this.#isTerminal) process.stderr.write('\r\u001b[K');
-    await this.report(report);
-    if (this.#files.csv !== undefined) await writeFile(this.#files.csv, toCsv(report));
-    if (this.#files.markdown !== undefined) await writeFile(this.#files.markdown, toMarkdown(report));
     process.stdout.write(toMarkdown(report));
+    await this.#written;
+    const { json, csv, markdown } = this.#files;
+    if (json !== undefined) await writeFile(json, toJson(report));
+    if (csv !== undefined) await writeFile(csv, toCsv(report));
+    if (markdown !== undefined) await writeFile(markdown, toMarkdown(report));
+  }
+}
+
+/** @throws UsageError for a file that cannot be written: better before minutes of measuring than after */
+export async function requireWritable(files: readonly (string | undefined)[]): Promise<void> {
+  for (const path of files) {
+    if (path === undefined) continue;
+    try {
+      await (await open(path, 'a')).close();
+    } catch (error) {
+      throw new UsageError(`${path} cannot be written: ${errorMessage(error)}`);
+    }
   }
 }

@@ -16,7 +16,7 @@ import { readNodeHost } from './node-host.ts';
 import { createProcessorProbe } from './processor-probe.ts';
 
 /** Everything of a request that does not depend on where it runs. */
-export type BenchArguments = Omit<BenchRequest, 'source' | 'machine' | 'hasProbe'>;
+export type BenchArguments = Omit<BenchRequest, 'source' | 'machine' | 'hasProbe' | 'coldLoad'>;
 
 /**
  * @throws errors of loading the model. Once there is a report, a browser or GPU process that dies ends in that report.
@@ -49,6 +49,8 @@ export async function benchInBrowser(
     writeFirstRun: ({ key, text }) => firstRuns.write(key, text),
   };
   const stop = () => void site.page.evaluate(stopInPage).catch(() => undefined);
+  // The copy in the browser's store can be had again from the folder.
+  const coldLoad = request.suites.includes('load');
   try {
     await site.page.exposeFunction('tramontaneCall', async (name: keyof BenchCalls, input: never) =>
       answers[name](input),
@@ -63,6 +65,7 @@ export async function benchInBrowser(
     const { os, processor, memoryGib, power } = await readNodeHost();
     const pageRequest: BenchRequest = {
       ...request,
+      coldLoad,
       source: { id: model.id, url: site.modelUrl },
       machine: { os, processor, memoryGib, power },
       hasProbe: probe !== null,
@@ -88,10 +91,10 @@ async function benchInPage(request: BenchRequest): Promise<BenchReport | { error
   const page = globalThis as unknown as {
     tramontane: typeof import('../../src/app/ask-page.ts').commandApi;
     tramontaneCall: import('../../src/bench/command-calls.ts').BenchCaller;
-    tramontaneStop: AbortController;
+    tramontaneStop?: AbortController;
   };
   const { engine, loadBench, toWireError } = page.tramontane;
-  page.tramontaneStop = new AbortController();
+  page.tramontaneStop ??= new AbortController();
   try {
     const { runBenchForCommand } = await loadBench();
     return await runBenchForCommand(engine, request, page.tramontaneCall, page.tramontaneStop.signal);
@@ -100,11 +103,11 @@ async function benchInPage(request: BenchRequest): Promise<BenchReport | { error
   }
 }
 
-/** Runs in the page. */
+/** Runs in the page, perhaps before the benchmark does. */
 function stopInPage(): void {
-  (globalThis as unknown as { tramontaneStop?: AbortController }).tramontaneStop?.abort(
-    new DOMException('Interrupted.', 'AbortError'),
-  );
+  const page = globalThis as unknown as { tramontaneStop?: AbortController };
+  page.tramontaneStop ??= new AbortController();
+  page.tramontaneStop.abort(new DOMException('Interrupted.', 'AbortError'));
 }
 
 /** @param source where the model is, for this engine */
@@ -138,6 +141,6 @@ export async function benchOnEngine(
     onLoadProgress: (progress) => output.load(progress),
     onEstimate: (estimate) => output.estimate(estimate),
     onProgress: (progress) => output.progress(progress),
-    onReport: (report) => void output.report(report),
+    onReport: (report) => output.report(report),
   });
 }

@@ -9,16 +9,19 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type Page } from 'playwright';
-import { TramontaneError } from '../../src/base/errors.ts';
+import { errorMessage, TramontaneError } from '../../src/base/errors.ts';
+import { blindProbe } from '../../src/bench/busy-probe.ts';
 import {
   type ComparedEngine,
   type ComparedTurn,
   type ComparisonReport,
   compareEngines,
 } from '../../src/bench/comparison.ts';
+import { REPEATS_PER_SAMPLE } from '../../src/bench/workloads.ts';
 import type { AdapterReport } from '../../src/engine/api.ts';
 import { chromiumArguments } from '../../tests/tools/chromium.ts';
 import type { FileSource } from './file-source.ts';
+import { createProcessorProbe } from './processor-probe.ts';
 import { SITE } from './site.ts';
 import { startStaticServer } from './static-server.mjs';
 import { ROOT } from './up-to-date.ts';
@@ -45,6 +48,8 @@ export interface ComparisonOptions {
 
 type EngineName = 'tramontane' | 'wllama';
 
+type TimedAnswer = Omit<ComparedTurn, 'abortMs' | 'gpuSubmissions' | 'disturbed'>;
+
 interface GpuUse {
   submissions: number;
   bufferBytes: number;
@@ -53,7 +58,7 @@ interface GpuUse {
 /** What {@link installHarness} puts into the page. */
 interface Harness {
   load(engine: EngineName, input: { id: string; contextLength: number }): Promise<number>;
-  ask(engine: EngineName, question: string, outputTokens: number): Promise<ComparedTurn>;
+  ask(engine: EngineName, question: string, outputTokens: number): Promise<TimedAnswer>;
   abort(engine: EngineName, question: string): Promise<number>;
   gpuUse(engine: EngineName): Promise<GpuUse>;
   adapter(): Promise<AdapterReport | null>;
@@ -74,6 +79,8 @@ export async function compareWithWllama(options: ComparisonOptions): Promise<Com
     const browser = await chromium.launch({
       executablePath: options.executablePath,
       args: chromiumArguments,
+      // The command ends the browser itself, and what it has copied.
+      handleSIGINT: false,
       // See vitest.config.ts: more threads than cores to spare make lavapipe slower.
       env: { LP_NUM_THREADS: '1', ...process.env } as Record<string, string>,
     });
@@ -144,21 +151,42 @@ async function compare(
     engines[name].gpuBufferBytes = (await harness('gpuUse', name)).bufferBytes;
   }
   const submissions = async (name: EngineName) => (await harness('gpuUse', name)).submissions;
-  for (let turn = 1; turn <= options.turns; turn++) {
-    for (const name of names) {
-      step(`turn ${turn} of ${options.turns}: ${engines[name].name}`);
-      const before = await submissions(name);
-      engines[name].turns.push(
-        await harness('ask', name, question(turn, options.sentences), options.outputTokens),
-      );
-      engines[name].gpuSubmissions += (await submissions(name)) - before;
+  const probe = (await createProcessorProbe(true)) ?? blindProbe;
+  const takeTurn = async (name: EngineName, turn: number): Promise<ComparedTurn> => {
+    const before = await submissions(name);
+    const watch = await probe.start();
+    let timed: TimedAnswer;
+    let disturbed: string | null = null;
+    try {
+      timed = await harness('ask', name, question(turn, options.sentences), options.outputTokens);
+    } finally {
+      disturbed = await watch.stop();
     }
+    const gpuSubmissions = (await submissions(name)) - before;
+    const abortMs = await harness('abort', name, question(-turn, options.sentences));
+    return { ...timed, abortMs, gpuSubmissions, disturbed };
+  };
+  const notes: string[] = [];
+  const most = options.turns * (1 + REPEATS_PER_SAMPLE);
+  for (let turn = 1, quiet = 0; quiet < options.turns && turn <= most; turn++) {
+    const pair: ComparedTurn[] = [];
+    try {
+      for (const name of names) {
+        step(`turn ${quiet + 1} of ${options.turns}: ${engines[name].name}`);
+        pair.push(await takeTurn(name, turn));
+      }
+    } catch (error) {
+      if (options.signal?.aborted === true) throw error;
+      // What was measured before is worth having.
+      const at = engines[names[pair.length]!].name;
+      notes.push(`Partial: ${at} failed in turn ${turn} (${errorMessage(error)}).`);
+      break;
+    }
+    for (const [i, name] of names.entries()) engines[name].turns.push(pair[i]!);
+    if (pair.every(({ disturbed }) => disturbed === null)) quiet++;
   }
-  for (const name of names) {
-    step(`aborting ${engines[name].name}`);
-    engines[name].abortMs = await harness('abort', name, question(options.turns + 1, options.sentences));
-  }
-  return compareEngines(modelId, adapter, [engines.tramontane, engines.wllama]);
+  const subject = { model: modelId, modelBytes: options.model.gguf.byteLength, adapter };
+  return compareEngines(subject, [engines.tramontane, engines.wllama], notes);
 }
 
 async function describe(name: string, packageFile: string): Promise<ComparedEngine> {
@@ -166,9 +194,7 @@ async function describe(name: string, packageFile: string): Promise<ComparedEngi
   return {
     name,
     version,
-    gpuSubmissions: 0,
     loadMs: 0,
-    abortMs: 0,
     gpuBufferBytes: 0,
     residentBytes: null,
     turns: [],
@@ -193,16 +219,14 @@ async function copySource(source: FileSource, path: string): Promise<void> {
 
 /** Resident memory of this process's descendants: the browser. Null where there is no /proc. */
 async function residentBytes(): Promise<number | null> {
-  const pageBytes = 4096;
   const names = await readdir('/proc').catch(() => []);
   const processes = await Promise.all(
     names
       .filter((name) => /^\d+$/.test(name))
       .map(async (name) => {
-        // pid (command) state ppid …; the 24th field is the resident set, in pages. A command may hold spaces.
-        const text = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
-        const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-        return { pid: Number(name), parent: Number(fields[1]), pages: Number(fields[21]) };
+        const text = await readFile(`/proc/${name}/status`, 'utf8').catch(() => '');
+        const field = (key: string) => Number(new RegExp(`^${key}:\\s*(\\d+)`, 'm').exec(text)?.[1] ?? 0);
+        return { pid: Number(name), parent: field('PPid'), byteLength: field('VmRSS') * 1024 };
       }),
   );
   if (processes.length === 0) return null;
@@ -212,7 +236,7 @@ async function residentBytes(): Promise<number | null> {
     for (const { pid, parent } of processes) if (family.has(parent)) family.add(pid);
   }
   family.delete(process.pid);
-  return processes.reduce((sum, { pid, pages }) => sum + (family.has(pid) ? pages * pageBytes : 0), 0);
+  return processes.reduce((sum, { pid, byteLength }) => sum + (family.has(pid) ? byteLength : 0), 0);
 }
 
 /** Runs before the page: has every worker that starts from a blob report its use of the GPU, under its owner's name. */
@@ -378,6 +402,7 @@ function installHarness(): void {
       } catch (error) {
         if (abortedAtMs === 0) throw error;
       }
+      if (abortedAtMs === 0) throw new Error(`${name} ended its answer before it could be aborted`);
       return performance.now() - abortedAtMs;
     },
 

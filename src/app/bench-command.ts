@@ -20,6 +20,7 @@ export async function runBenchForCommand(
     suites: request.suites,
     size: request.size,
     load: request.load,
+    coldLoad: request.coldLoad,
     version: request.version,
     host: { ...(await readBrowserHost()), ...machine },
     probe: hasProbe

@@ -63,11 +63,15 @@ export function findClockFault(time: MeasuredTime): ClockFault | null {
   const text = findFault(time);
   if (text !== null) return { kind: 'clock', text };
   const { ms, resolutionMs } = time;
-  if (ms >= resolutionMs * LEAST_TICKS) return null;
+  if (!isTooCoarse(ms, resolutionMs)) return null;
   return {
     kind: 'coarse-clock',
     text: `the clock is too coarse (steps of ${format(resolutionMs)}) for ${format(ms)}`,
   };
+}
+
+export function isTooCoarse(ms: number, resolutionMs: number): boolean {
+  return ms < resolutionMs * LEAST_TICKS;
 }
 
 function findFault(time: MeasuredTime): string | null {

@@ -9,6 +9,8 @@ import type { GoldenText } from './suites/selfcheck.ts';
 export interface BenchRequest {
   source: ModelSource;
   load: LoadOptions;
+  /** Delete the stored weights first. */
+  coldLoad: boolean;
   suites: readonly SuiteName[];
   size: 'auto' | 'full' | 'short';
   depths: readonly number[] | null;

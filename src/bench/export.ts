@@ -63,6 +63,8 @@ export function toMarkdown(report: BenchReport): string {
       size(model.weightBytes),
       parameters(model.parameterCount),
       'WebGPU',
+      // Layers on the GPU: all, which llama-bench writes so.
+      '99',
     ];
     sections.push(
       markdownTable(
@@ -71,6 +73,7 @@ export function toMarkdown(report: BenchReport): string {
           ['size', 'right'],
           ['params', 'right'],
           ['backend', 'left'],
+          ['ngl', 'right'],
           ['test', 'right'],
           ['t/s', 'right'],
         ],

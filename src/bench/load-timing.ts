@@ -29,14 +29,20 @@ export async function timeLoad(
   const spans = new Map<ProgressPhase, { start: number; end: number; first: number; last: number }>();
   const { onProgress, ...rest } = options;
   const start = clock.now();
-  // A phase begins where the one before it was last heard of: some tell of their first bytes only when those are done.
+  // A phase begins with a first report of nothing, or else where the one before was last heard of: some tell of their
+  // first bytes only when those are done.
   let lastHeard = start;
   const model = await engine.loadModel(source, {
     ...rest,
     onProgress(progress) {
       const time = clock.now();
       const { phase, bytes } = progress;
-      const span = spans.get(phase) ?? { start: lastHeard, end: time, first: bytes, last: bytes };
+      const span = spans.get(phase) ?? {
+        start: bytes === 0 ? time : lastHeard,
+        end: time,
+        first: bytes,
+        last: bytes,
+      };
       // What was stored before a download goes on counts as done from its first report on.
       if (!spans.has(phase) && phase !== 'download') span.first = 0;
       span.end = time;
@@ -56,4 +62,9 @@ export async function timeLoad(
     ]),
   );
   return { model, timing: { ms: end - start, phases } };
+}
+
+/** How long a load takes that has nothing to download. */
+export function withoutDownload({ ms, phases }: LoadTiming): number {
+  return Math.max(0, ms - (phases.get('download')?.ms ?? 0));
 }

@@ -1,5 +1,5 @@
 /** Collects samples into tests, decides which count, and knows at any time what the report would be. */
-import { findClockFault } from './clock.ts';
+import { findClockFault, isTooCoarse } from './clock.ts';
 import type { PlannedTest, TakenSample } from './planned-test.ts';
 import type { BenchTest, Label, Mark, Sample } from './report.ts';
 import { findThrottling, median, summarise } from './statistics.ts';
@@ -55,10 +55,19 @@ export class Recorder {
     const mark = isWarmUp ? 'warm-up' : this.#judge(row.test, taken, disturbance);
     for (const [i, value] of taken.values.entries()) {
       // A rate by a clock that stood still is infinite, which JSON cannot say; it is marked.
-      if (value !== null)
-        row.samples[i]!.push({ value: Number.isFinite(value) ? value : 0, ms: taken.ms, mark });
+      if (value === null) continue;
+      const seriesMark = mark ?? this.#judgeSpan(row.test.series[i]!.id, taken.spans?.[i] ?? null);
+      row.samples[i]!.push({ value: Number.isFinite(value) ? value : 0, ms: taken.ms, mark: seriesMark });
     }
     return mark;
+  }
+
+  /** A short time within a long sample may be too short for the clock. */
+  #judgeSpan(id: string, spanMs: number | null): Mark | null {
+    if (spanMs === null || !isTooCoarse(spanMs, this.#resolutionMs)) return null;
+    this.label('coarse-clock');
+    this.note(`${id}: a sample was not counted: the clock is too coarse for it.`);
+    return 'clock';
   }
 
   #judge(

@@ -235,6 +235,42 @@ test('what does not fit the context is left out, and said', async () => {
   expect(report.notes.join(' ')).toContain('Chat 4k was left out');
 });
 
+test('a depth that was asked for by hand and does not fit makes the report partial', async () => {
+  const report = await run({ depths: [0, 2048] }, { contextLength: 2048 });
+  expect(report).toMatchObject({ status: 'partial', stoppedBy: null, labels: ['partial'] });
+  expect(requireTest(report, 'pp512').statistics.count).toBe(5);
+});
+
+test('warm loads are planned by the time of a load without its download', async () => {
+  const estimates: BenchEstimate[] = [];
+  // Half of it is the download.
+  const report = await run(
+    { suites: ['load'], onEstimate: (estimate) => void estimates.push(estimate) },
+    { loadMs: 30_000 },
+  );
+  expect(requireTest(report, 'warm load').statistics.count).toBe(3);
+  // Three times 15 s, and as long again for the raw reads.
+  expect(estimates[0]!.durationMs).toBeCloseTo(90_000, -3);
+});
+
+test('nothing is read twice of weights that are made as they are read, and they have no cold load', async () => {
+  const report = await run({ suites: ['load'], randomWeights: true });
+  expect(report.tests.some(({ id }) => id.startsWith('warm load: read'))).toBe(false);
+  expect(requireTest(report, 'warm load').statistics.count).toBe(3);
+});
+
+test('a time too short for the clock does not count, though it is within a long sample', async () => {
+  const clock = new VirtualClock();
+  const exact = clock.now.bind(clock);
+  let readings = 0;
+  clock.now = () => Math.floor((exact() + readings++ * 0.001) / 5) * 5;
+  // The first token takes 120 ms, the answer 1.4 s.
+  const report = await run({ suites: ['chat'], repetitions: 2 }, {}, clock);
+  expect(marksOf(report, 'chat short: time to first token').slice(1)).toEqual(['clock', 'clock']);
+  expect(marksOf(report, 'chat short: end to end').slice(1)).toEqual([null, null]);
+  expect(marksOf(report, 'chat short: time per output token').slice(1)).toEqual([null, null]);
+});
+
 test('a sample during which the clock went backwards is marked, taken again and not averaged in', async () => {
   const clock = new VirtualClock();
   let jumped = false;
@@ -428,5 +464,25 @@ describe('the self-check', () => {
     kept.set(key, { ...text, top: text.top.map((token) => (token < 0 ? token : token + 1)) });
     const third = await run({ suites: ['selfcheck'], firstRuns });
     expect(third.labels).toEqual(['self-check-failed']);
+  });
+
+  test('the first text stays the first, whatever the length of later runs', async () => {
+    const kept = new Map<string, GoldenText>();
+    const firstRuns = {
+      read: async (key: string) => kept.get(key) ?? null,
+      write: async (key: string, text: GoldenText) => void kept.set(key, text),
+    };
+    await run({ suites: ['selfcheck'], firstRuns, size: 'short' });
+    const [text] = kept.values();
+    const full = await run({ suites: ['selfcheck'], firstRuns });
+    expect(full.selfCheck).toEqual({ reference: 'first-run', positions: 32, agreement: 100 });
+    expect([...kept.values()]).toEqual([text]);
+  });
+
+  test('a place for it that fails is as good as none', async () => {
+    const fails = () => Promise.reject(new Error('full'));
+    const report = await run({ suites: ['selfcheck'], firstRuns: { read: fails, write: fails } });
+    expect(report.labels).toEqual([]);
+    expect(report.selfCheck?.reference).toBe('own-prefill');
   });
 });

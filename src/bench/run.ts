@@ -14,12 +14,12 @@ import type {
 import { usualPrefillChunk } from '../engine/prefill-chunk.ts';
 import type { ModelDescription } from '../models/model-description.ts';
 import type { BusyProbe } from './busy-probe.ts';
-import { type Clock, measureResolution, systemClock } from './clock.ts';
+import { type Clock, findClockFault, measureResolution, systemClock } from './clock.ts';
 import type { KernelReport } from './kernels/kernel-report.ts';
 import type { MeasureKernelsOptions } from './kernels/measure-kernels.ts';
-import { type LoadTiming, timeLoad } from './load-timing.ts';
+import { type LoadTiming, timeLoad, withoutDownload } from './load-timing.ts';
 import { buildMachineCard, type HostFacts } from './machine.ts';
-import { NO_WORK, type PlannedTest, type SuiteContext } from './planned-test.ts';
+import { NO_WORK, type PlannedTest, type SuiteContext, type TakenSample } from './planned-test.ts';
 import { percent, Recorder } from './recorder.ts';
 import {
   type BenchReport,
@@ -170,6 +170,8 @@ class Run {
   #selfCheck: SelfCheck | null = null;
   #kernels: KernelReport | null = null;
   #stoppedBy: string | null = null;
+  /** Something that was asked for by hand was left out. */
+  #isIncomplete = false;
   #rates: Rates;
 
   constructor(engine: BenchmarkEngine, source: ModelSource, options: BenchOptions, at: Circumstances) {
@@ -180,7 +182,7 @@ class Run {
     this.#resolutionMs = measureResolution(at.clock);
     this.#recorder = new Recorder(this.#resolutionMs);
     this.#suites = SUITES.filter((suite) => options.suites.includes(suite));
-    this.#rates = { prefillTokenMs: 0, decodeTokenMs: 0, loadMs: at.firstLoad.ms };
+    this.#rates = { prefillTokenMs: 0, decodeTokenMs: 0, loadMs: withoutDownload(at.firstLoad) };
     if (at.model.adapter.isSoftware) this.#recorder.label('software');
     if (options.randomWeights === true) this.#recorder.label('random-weights');
   }
@@ -204,7 +206,12 @@ class Run {
   #recordFirstLoad(): void {
     const { firstLoad, start, clock } = this.#at;
     const download = firstLoad.phases.get('download');
-    if (!this.#suites.includes('load') || download === undefined || download.amount === 0) return;
+    if (!this.#suites.includes('load')) return;
+    if (download === undefined || download.amount === 0) {
+      if (this.#options.randomWeights !== true)
+        this.#recorder.note('No cold load: the weights were on this device already.');
+      return;
+    }
     const test: PlannedTest = {
       suite: 'load',
       series: loadSeries('cold'),
@@ -260,7 +267,7 @@ class Run {
   }
 
   #planSuite(suite: SuiteName, workload: WorkloadSize, note: (text: string) => void): PlannedTest[] {
-    const { depths, repetitions, goldens = [], firstRuns = null, load = {} } = this.#options;
+    const { depths, repetitions, goldens = [], firstRuns = null, load = {}, randomWeights } = this.#options;
     const { model, facts, clock, firstLoad } = this.#at;
     const size: WorkloadSize = {
       ...workload,
@@ -282,6 +289,10 @@ class Run {
       size,
       clock,
       note,
+      leaveOut: (text) => {
+        note(text);
+        if (depths !== undefined) this.#isIncomplete = true;
+      },
       reportSelfCheck: (check) => {
         this.#selfCheck = check;
         if (check.agreement < LEAST_AGREEMENT) this.#recorder.label('self-check-failed');
@@ -291,7 +302,7 @@ class Run {
       case 'selfcheck':
         return planSelfCheck(context, goldens, firstRuns);
       case 'load':
-        return planLoad(context, this.#source, load, firstLoad);
+        return planLoad(context, this.#source, load, firstLoad, randomWeights !== true);
       case 'standard':
         return planStandard(context);
       case 'followup':
@@ -462,20 +473,31 @@ class Run {
     const size = this.#shortSuites.includes('standard') ? SHORT : FULL;
     const again = this.#planSuite('standard', size, () => undefined)[0]!;
     await again.setUp?.({ signal });
-    const watch = await this.#options.probe.start();
-    let isBusy: boolean;
-    let ms: number;
-    try {
-      ({ ms } = await again.take({ signal }, 0));
-    } finally {
-      isBusy = (await watch.stop()) !== null;
-    }
+    const { ms, isDisturbed } = await this.#takeAgain(again);
     const ratio = ms / Math.max(...before);
-    if (isBusy || ratio < THROTTLED_AT_END) return;
+    if (isDisturbed || ratio < THROTTLED_AT_END) return;
     this.#recorder.label('throttled');
     this.#recorder.note(
       `At the end ${again.series[0]!.id} took ${percent(ratio)} longer than its slowest sample at the beginning.`,
     );
+  }
+
+  async #takeAgain(test: PlannedTest): Promise<{ ms: number; isDisturbed: boolean }> {
+    const { clock, signal } = this.#at;
+    const watch = await this.#options.probe.start();
+    const before = { ms: clock.now(), wall: clock.wall() };
+    let busy: string | null = null;
+    let taken: TakenSample;
+    try {
+      taken = await test.take({ signal }, 0);
+    } finally {
+      busy = await watch.stop();
+    }
+    const { ms, parts } = taken;
+    const elapsedMs = clock.now() - before.ms;
+    const wallMs = clock.wall() - before.wall;
+    const fault = findClockFault({ ms, parts, elapsedMs, wallMs, resolutionMs: this.#resolutionMs });
+    return { ms, isDisturbed: busy !== null || fault !== null };
   }
 
   #stop(error: unknown): void {
@@ -494,7 +516,11 @@ class Run {
   #report(state: 'running' | 'ended' = 'ended'): BenchReport {
     const { clock, start, model, facts } = this.#at;
     const recorder = this.#recorder;
-    const isPartial = state === 'running' || this.#stoppedBy !== null || recorder.labels.includes('failed');
+    const isPartial =
+      state === 'running' ||
+      this.#stoppedBy !== null ||
+      this.#isIncomplete ||
+      recorder.labels.includes('failed');
     const labels = recorder.labels;
     const settings: BenchSettings = {
       suites: this.#suites,

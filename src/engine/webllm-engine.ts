@@ -423,6 +423,7 @@ export class WebLlmEngine implements BenchmarkEngine {
         shardNames,
         readFile: async (name) => {
           signal?.throwIfAborted();
+          if (name === shardNames[0]) onProgress?.({ phase: 'read', ...read.add(0) });
           const contents = await reader.read(name);
           // Later shards are read while earlier ones are uploaded: one phase at a time is enough to follow.
           if (shardNames.includes(name) && upload.read().bytes === 0) {

@@ -95,6 +95,22 @@ describe('Mistral Small 3.2 at its true shapes', () => {
   });
 });
 
+test('scoring runs the very kernels that a long prompt runs, so that it can judge them', () => {
+  // On a GPU that is neither software nor narrow, where the tile depends on the number of tokens.
+  const { programs, scoreChunkLength } = lower(
+    describeModel(MISTRAL_SMALL, 'q4_0'),
+    planCaps.best,
+    options,
+  ).spec;
+  expect(scoreChunkLength).toBeLessThan(options.prefillChunkLength);
+  const layerKernels = (steps: readonly Step[]) =>
+    new Set(steps.slice(0, 40 * 8).map(({ kernel }) => kernel.wgsl));
+  const [prefill, score] = [programs.prefill, programs.score].map((variants) =>
+    layerKernels(variants.at(-1)!.steps),
+  );
+  expect([...prefill!].filter((wgsl) => !score!.has(wgsl))).toEqual([]);
+});
+
 test('WGSL is ASCII: the linker and WebLLM take nothing else', () => {
   const f16Caps = {
     ...planCaps.least,

@@ -177,9 +177,11 @@ export function lower(model: ModelDescription, caps: GpuCaps, options: LowerOpti
   const variants = (longest: number, tail: (maxTokens: number) => Step[]) => {
     const short = longest > SHORT_PREFILL_TOKENS && caps.isSoftware !== true;
     return (short ? [SHORT_PREFILL_TOKENS, longest] : [longest]).map((maxTokens) => {
-      // Kernels for few tokens are right for any number, and a third of the others' size.
+      // Kernels are right for any number of tokens; those for few are a third of the others' size.
       const tile = caps.isSoftware === true ? SHORT_PREFILL_TOKENS : maxTokens;
-      return { maxTokens, steps: [...prefillLayers(tile), ...tail(tile)] };
+      // Scoring runs the layers of prefill, though its chunks are shorter: it is what judges them.
+      const layerTile = tile > SHORT_PREFILL_TOKENS ? prefillChunkLength : tile;
+      return { maxTokens, steps: [...prefillLayers(layerTile), ...tail(tile)] };
     });
   };
 

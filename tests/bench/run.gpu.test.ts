@@ -91,6 +91,8 @@ describe.skipIf(skip)('the benchmark with tiny-mistral', () => {
       'warm load',
       'warm load: to the GPU',
       'warm load: kernels',
+      'warm load: read / stored',
+      'warm load: time / raw read',
       'pp64',
       'tg16',
       'pp64 @ d128',

@@ -31,6 +31,7 @@ definePart('tramontane-chart', TramontaneChart);
 /** Long enough to be asked about first. */
 const ASK_ABOVE_MS = 20_000;
 const DEEP = 8192;
+const DEEP_CONTEXT = DEEP + Math.max(FULL.promptTokens, FULL.outputTokens);
 
 type State =
   | { status: 'idle' }
@@ -39,6 +40,9 @@ type State =
   | { status: 'running'; progress: BenchProgress | null };
 
 type Size = 'auto' | 'full' | 'short';
+
+/** A model to measure. */
+type Choice = ModelSource & Pick<ModelCard, 'name'> & { maxContextLength?: number | null };
 
 /**
  * Measures a model on this device. Give it an `engine` and `models`; nothing is uploaded.
@@ -57,12 +61,13 @@ export class TramontaneBench extends LitElement {
   @state() private failure: Error | null = null;
   @state() private runs: readonly SavedRun[] = [];
   @state() private compared: ReadonlySet<string> = new Set();
-  @state() private choices: readonly (ModelSource & { name: string })[] = [];
+  @state() private choices: readonly Choice[] = [];
   @state() private modelId = '';
   @state() private suites: ReadonlySet<SuiteName> = new Set(['selfcheck', 'load', 'standard'] as const);
   @state() private size: Size = 'auto';
   @state() private isDeep = false;
   @state() private isCopied = false;
+  @state() private announcement = '';
 
   #running: AbortController | null = null;
   readonly #savedRuns = new SavedRuns();
@@ -81,13 +86,29 @@ export class TramontaneBench extends LitElement {
     if (changed.has('engine') || changed.has('models')) void this.#listModels();
   }
 
+  protected override updated(changed: PropertyValues): void {
+    const before = changed.get('current') as State | undefined;
+    if (before !== undefined && before.status !== this.current.status) this.#keepFocus();
+  }
+
+  /** A button that has gone takes the focus with it: the next one gets it, or the report. */
+  #keepFocus(): void {
+    const isLost = document.activeElement === document.body || document.activeElement === this;
+    if (!isLost || this.shadowRoot?.activeElement) return;
+    const isDone = this.current.status === 'idle' && this.report !== null;
+    const next = this.renderRoot.querySelector<HTMLElement>(isDone ? '#report-title' : '.run button');
+    next?.focus({ preventScroll: !isDone });
+  }
+
   /** The site's models, and those that were imported. */
   async #listModels(): Promise<void> {
     const stored = (await this.engine?.listStoredModels().catch(() => [])) ?? [];
     const known = new Set(this.models.map(({ id }) => id));
     this.choices = [
       ...this.models,
-      ...stored.filter(({ id }) => !known.has(id)).map(({ id, name }) => ({ id, name })),
+      ...stored
+        .filter(({ id }) => !known.has(id))
+        .map(({ id, name, maxContextLength }) => ({ id, name, maxContextLength })),
     ];
     if (!this.choices.some(({ id }) => id === this.modelId)) this.modelId = this.choices[0]?.id ?? '';
   }
@@ -117,7 +138,7 @@ export class TramontaneBench extends LitElement {
             ? nothing
             : html`<section class="panel" aria-labelledby="report-title">
                 <div class="panel-head">
-                  <h2 id="report-title">${this.report.model.name} ${this.report.model.quantization}</h2>
+                  <h2 id="report-title" tabindex="-1">${this.report.model.name} ${this.report.model.quantization}</h2>
                   ${this.current.status === 'idle' ? this.#renderExports(this.report) : nothing}
                 </div>
                 ${renderReport(this.report)}
@@ -125,6 +146,7 @@ export class TramontaneBench extends LitElement {
         }
       </div>
       ${this.#renderRuns()}
+      <div class="visually-hidden" role="status">${this.announcement}</div>
     </div>`;
   }
 
@@ -187,16 +209,23 @@ export class TramontaneBench extends LitElement {
           <input
             type="checkbox"
             name="deep"
-            .checked=${this.isDeep}
+            .checked=${this.isDeep && this.#canBeDeep}
+            ?disabled=${!this.#canBeDeep}
             @change=${(event: Event) => {
               this.isDeep = (event.target as HTMLInputElement).checked;
             }}
           />
-          also at a depth of ${DEEP.toLocaleString('en')} tokens
+          also at a depth of ${DEEP.toLocaleString('en')}
+          tokens${this.#canBeDeep ? '' : ', for which this model has no room'}
         </label>
       </fieldset>
       ${this.#renderState()}
     </form>`;
+  }
+
+  get #canBeDeep(): boolean {
+    const most = this.choices.find(({ id }) => id === this.modelId)?.maxContextLength;
+    return most === undefined || most === null || most >= DEEP_CONTEXT;
   }
 
   #renderState() {
@@ -364,9 +393,11 @@ export class TramontaneBench extends LitElement {
     const source = this.choices.find(({ id }) => id === this.modelId);
     if (engine === null || source === undefined || this.#running !== null) return;
     const running = new AbortController();
+    const isDeep = this.isDeep && this.#canBeDeep;
     this.#running = running;
     this.failure = null;
     this.report = null;
+    this.announcement = 'Loading the model.';
     this.current = { status: 'loading', progress: null };
     try {
       const adapter = await engine.getAdapter({ signal: running.signal });
@@ -376,7 +407,7 @@ export class TramontaneBench extends LitElement {
         version: versions.tramontane,
         probe: createTimerProbe(adapter?.isSoftware ?? true),
         size: this.size,
-        ...(this.isDeep ? { depths: [...FULL.depths, DEEP] } : {}),
+        ...(isDeep ? { depths: [...FULL.depths, DEEP], load: { contextLength: DEEP_CONTEXT } } : {}),
         measureKernels: measureInWorker,
         goldens: [smolLm2Goldens],
         firstRuns: this.#savedRuns,
@@ -394,13 +425,16 @@ export class TramontaneBench extends LitElement {
       });
       this.report = report;
       this.dispatchEvent(new TramontaneBenchFinishedEvent(report));
-      await this.#savedRuns.save(report);
+      if (report.tests.length > 0) await this.#savedRuns.save(report);
       await this.#listRuns();
+      // A worker that has died answers nothing more: then the page is to hear of it, and gets another.
+      if (report.stoppedBy !== null && !running.signal.aborted) await engine.getAdapter();
     } catch (error) {
       if (!isAbortError(error)) this.#fail(error);
     } finally {
       this.#running = null;
       this.current = { status: 'idle' };
+      this.announcement = this.report === null ? 'Nothing was measured.' : 'The report is ready.';
     }
   }
 
@@ -413,6 +447,7 @@ export class TramontaneBench extends LitElement {
       if (!goOn) this.#cancel();
     }
     running.signal.throwIfAborted();
+    this.announcement = 'Measuring.';
     this.current = { status: 'running', progress: null };
   }
 

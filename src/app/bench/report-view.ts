@@ -117,15 +117,24 @@ function renderSamples({ tests }: BenchReport): TemplateResult | typeof nothing 
 export function samplesChart(tests: readonly BenchTest[]): ChartData | null {
   const drawn = tests.flatMap(({ id, samples, statistics }) => {
     const { median } = statistics;
-    const values = samples.filter(({ mark }) => mark !== 'warm-up').map(({ value }) => value);
+    // A sample that does not count is a gap; a throttled one is what the picture is for.
+    const values = samples
+      .filter(({ mark }) => mark !== 'warm-up')
+      .map(({ value, mark }) => (mark === null || mark === 'throttled' ? value : null));
     return median === null || values.length < 2
       ? []
-      : [{ name: id, kind: 'line' as const, values: values.map((value) => (value / median) * 100) }];
+      : [
+          {
+            name: id,
+            kind: 'line' as const,
+            values: values.map((value) => (value === null ? null : (value / median) * 100)),
+          },
+        ];
   });
   if (drawn.length === 0) return null;
   const longest = Math.max(...drawn.map(({ values }) => values.length));
   return {
-    description: `Samples of ${drawn.map(({ name }) => name).join(', ')} in percent of each test's median. The table below has the figures.`,
+    description: `Samples of ${drawn.map(({ name }) => name).join(', ')} in percent of each test's median. The tables below have each test's mean and spread, the exported report every sample.`,
     xLabel: 'sample',
     yLabel: '% of the median',
     x: Array.from({ length: longest }, (_, i) => i + 1),

@@ -37,7 +37,8 @@ export function planChat({ engine, model, size, clock, note }: SuiteContext): Pl
           const request = { messages: [message], max_completion_tokens: outputTokens, ignore_eos: true };
           const { timings, endToEndMs } = await takeChat(engine, clock, request, options);
           const values = [timings.timeToFirstTokenMs, timePerOutputToken(timings), endToEndMs];
-          return { values, ms: endToEndMs, parts: [] };
+          const spans = [timings.timeToFirstTokenMs, timings.decodeMs, endToEndMs];
+          return { values, ms: endToEndMs, parts: [], spans };
         },
       },
     ];

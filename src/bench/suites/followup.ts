@@ -59,6 +59,7 @@ export function planFollowup({ engine, model, size, clock, note }: SuiteContext)
           values: [wasWarm ? warm.timings.timeToFirstTokenMs : null, cold.timings.timeToFirstTokenMs],
           ms: opening.endToEndMs + warm.endToEndMs + cold.endToEndMs,
           parts: [],
+          spans: [warm.timings.timeToFirstTokenMs, cold.timings.timeToFirstTokenMs],
         };
       },
     },

@@ -57,6 +57,12 @@ export function planJson({ engine, model, size, clock, note }: SuiteContext): Pl
           ],
           ms: held.endToEndMs + free.endToEndMs,
           parts: [],
+          spans: [
+            held.timings.grammarStartMs,
+            held.timings.decodeMs,
+            free.timings.decodeMs,
+            Math.min(held.timings.decodeMs, free.timings.decodeMs),
+          ],
         };
       },
     },

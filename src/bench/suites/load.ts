@@ -1,6 +1,6 @@
 /** How long a model takes to be ready: from the store, and (measured by the run's first load) over the network. */
 import type { LoadOptions, ModelSource } from '../../engine/api.ts';
-import { type LoadTiming, timeLoad } from '../load-timing.ts';
+import { type LoadTiming, timeLoad, withoutDownload } from '../load-timing.ts';
 import {
   NO_WORK,
   type PlannedTest,
@@ -9,30 +9,37 @@ import {
   type TakenSample,
 } from '../planned-test.ts';
 
-/** Loads that take longer are measured once. */
+/** Loads that take longer from the store are measured once. */
 const LONG_LOAD_MS = 20_000;
 
+/** @param withStoreReads also read the stored records once more: worth nothing where they are made as they are read */
 export function planLoad(
   { engine, size, clock }: SuiteContext,
   source: ModelSource,
   options: LoadOptions,
   firstLoad: LoadTiming,
+  withStoreReads: boolean,
 ): PlannedTest[] {
   return [
     {
       suite: 'load',
-      series: [...loadSeries('warm'), ...STORE_SERIES],
-      repetitions: firstLoad.ms > LONG_LOAD_MS ? 1 : size.load.repetitions,
+      series: [...loadSeries('warm'), ...(withStoreReads ? STORE_SERIES : [])],
+      repetitions: withoutDownload(firstLoad) > LONG_LOAD_MS ? 1 : size.load.repetitions,
       warmUps: 0,
       setUpWork: NO_WORK,
-      work: { ...NO_WORK, loads: 1 },
+      work: { ...NO_WORK, loads: withStoreReads ? 2 : 1 },
       async take({ signal }) {
         await engine.unloadModel();
         const { timing } = await timeLoad(engine, source, { ...options, signal }, clock);
-        const raw = await engine.timeStoreReads({ signal });
         const sample = loadSample(timing);
+        if (!withStoreReads) return sample;
+        const raw = await engine.timeStoreReads({ signal });
         const shares = [raw.loadReadBytes / raw.storedBytes, raw.ms > 0 ? timing.ms / raw.ms : null];
-        return { ...sample, values: [...sample.values, ...shares] };
+        return {
+          ...sample,
+          values: [...sample.values, ...shares],
+          spans: [...(sample.spans ?? []), null, raw.ms],
+        };
       },
     },
   ];
@@ -77,6 +84,12 @@ export function loadSample({ ms, phases }: LoadTiming): TakenSample {
     ],
     ms,
     parts: [],
+    spans: [
+      ms,
+      download?.ms ?? null,
+      upload === undefined ? null : upload.ms + (read?.ms ?? 0),
+      compile?.ms ?? null,
+    ],
   };
 }
 

@@ -2,13 +2,13 @@
 import { type PlannedTest, type SuiteContext, work } from '../planned-test.ts';
 import { fillerTokens } from '../workloads.ts';
 
-export function planStandard({ engine, model, size, note }: SuiteContext): PlannedTest[] {
+export function planStandard({ engine, model, size, leaveOut }: SuiteContext): PlannedTest[] {
   const { promptTokens, outputTokens, repetitions, warmUps } = size;
   const longest = Math.max(promptTokens, outputTokens);
   const depths = size.depths.filter((depth) => {
     const fits = depth + longest <= model.contextLength;
     if (!fits)
-      note(
+      leaveOut(
         `Depth ${depth} was left out: with ${longest} tokens it is over the context of ${model.contextLength}.`,
       );
     return fits;

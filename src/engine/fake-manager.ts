@@ -28,14 +28,15 @@ export interface FakeManagerOptions {
   verifyMs: number;
   /** Fails with this code, at this point, this many times. */
   fail: ErrorCode | null;
-  failAt: 'inspect' | 'import' | 'verify' | 'delete' | 'list';
+  /** `begin`: before an import changes anything. `list`: a look at what is stored. */
+  failAt: 'inspect' | 'begin' | 'import' | 'verify' | 'delete' | 'list';
   failCount: number;
   /** Of GPU memory. */
   grantedBytes: number;
   /** Which models are stored: none; a site's, an imported one and a prebuilt one. */
   models: 'none' | 'some';
-  /** An interrupted import: of an address, or of a file. */
-  pending: 'none' | 'address' | 'file';
+  /** An interrupted import: of an address, or of a file; or of another address under the same name. */
+  pending: 'none' | 'address' | 'file' | 'other';
   /** What verifying finds damaged. */
   damaged: readonly string[];
 }
@@ -58,7 +59,7 @@ const defaults: FakeManagerOptions = {
 
 /**
  * Reads `?adapter= &inspect-ms= &import-ms= &verify-ms= &fail= &at= &fail-count= &granted=GiB &models=some
- * &pending=address|file &damaged=`.
+ * &pending=address|file|other &damaged=`.
  */
 export function fakeManagerOptionsFromUrl(parameters: URLSearchParams): Partial<FakeManagerOptions> {
   const granted = numberParameter(parameters, 'granted');
@@ -145,6 +146,12 @@ const FILE_NAME = 'Mistral-Small-3.2-24B-Instruct-2506-Q4_K_M.gguf';
 const FILE_URL = `https://huggingface.co/lmstudio-community/Mistral-Small-3.2-24B-Instruct-2506-GGUF/resolve/main/${FILE_NAME}`;
 const ID = 'mistral-small-3.2-24b-instruct-2506-q4_k_m';
 
+const PENDING_SOURCES = {
+  address: { name: FILE_NAME, url: FILE_URL },
+  file: { name: FILE_NAME, url: null },
+  other: { name: 'earlier.gguf', url: 'https://example.org/earlier.gguf' },
+};
+
 function storedModels(): StoredModelInfo[] {
   const storedAt = Date.UTC(2026, 9, 28, 9, 30);
   const day = 86_400_000;
@@ -206,7 +213,7 @@ class FakeManager implements ModelManager {
       this.#pending.set(ID, {
         id: ID,
         name: MISTRAL_SMALL.name,
-        source: { name: FILE_NAME, url: options.pending === 'address' ? FILE_URL : null },
+        source: PENDING_SOURCES[options.pending],
         doneBytes: 7_147_483_648,
         totalBytes: STORED_BYTES,
         updatedAt: Date.now() - 5_400_000,
@@ -222,6 +229,9 @@ class FakeManager implements ModelManager {
     await delay(this.#options.inspectMs, signal);
     this.#failIfDue('inspect');
     const name = source.kind === 'files' ? (source.files[0]?.name ?? FILE_NAME) : FILE_NAME;
+    const pending = this.#pending.get(ID) ?? null;
+    const url = source.kind === 'files' ? null : FILE_URL;
+    const isSame = pending?.source.name === name && pending.source.url === url;
     return {
       id: ID,
       layout: 'gguf',
@@ -230,14 +240,14 @@ class FakeManager implements ModelManager {
       storedBytes: STORED_BYTES,
       template: 'mistral-v11',
       temperature: 0.15,
-      source: { name, url: source.kind === 'files' ? null : FILE_URL },
+      source: { name, url },
       formats: [
         { type: 'Q4_K', byteLength: 11_634_524_160 },
         { type: 'Q6_K', byteLength: 2_689_931_264 },
         { type: 'F32', byteLength: 1_642_496 },
       ],
-      resumes: this.#pending.get(ID) ?? null,
-      obstructs: null,
+      resumes: isSame ? pending : null,
+      obstructs: isSame ? null : pending,
       replaces: this.#stored.get(ID) ?? null,
     };
   }
@@ -245,6 +255,16 @@ class FakeManager implements ModelManager {
   async importModel(source: ImportSource, options: ImportModelOptions = {}): Promise<StoredModelInfo> {
     const preview = await this.inspectSource(source, options);
     const { id, storedBytes: totalBytes } = preview;
+    this.#failIfDue('begin');
+    if (preview.obstructs !== null) {
+      if (options.restart !== true) {
+        throw new TramontaneError(
+          'source-changed',
+          `An import of ${preview.obstructs.source.name} is pending.`,
+        );
+      }
+      this.#pending.delete(id);
+    }
     let doneBytes = this.#pending.get(id)?.doneBytes ?? 0;
     try {
       await playTransfer(

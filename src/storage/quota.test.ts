@@ -1,5 +1,5 @@
-import { afterEach, expect, test, vi } from 'vitest';
-import { estimateStorage, requireRoom } from './quota.ts';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { askToPersist, estimateStorage, requireRoom } from './quota.ts';
 
 const GIB = 2 ** 30;
 
@@ -26,4 +26,34 @@ test.each([
   browserTells(estimate);
   expect(await estimateStorage()).toBeNull();
   await requireRoom(14.4e9);
+});
+
+describe('asking the browser to keep what is stored', () => {
+  const asking = (requestPersistence: () => Promise<boolean>, signal?: AbortSignal) =>
+    askToPersist({ requestPersistence }, signal);
+  const unanswered = () => new Promise<boolean>(() => {});
+
+  test('ends with its answer, or its failure', async () => {
+    await asking(async () => true);
+    await asking(() => Promise.reject(new TypeError('No.')));
+  });
+
+  test('does not wait for ever', async () => {
+    vi.useFakeTimers();
+    let ended = false;
+    const asked = asking(unanswered).then(() => (ended = true));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(ended).toBe(false);
+    await vi.advanceTimersByTimeAsync(6000);
+    vi.useRealTimers();
+    await asked;
+  });
+
+  test('can be aborted', async () => {
+    const controller = new AbortController();
+    const asked = asking(unanswered, controller.signal);
+    const reason = new Error('changed my mind');
+    controller.abort(reason);
+    await expect(asked).rejects.toBe(reason);
+  });
 });

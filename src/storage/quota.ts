@@ -1,4 +1,5 @@
 /** How much the browser lets this origin store. */
+import { abortable, delay } from '../base/abort.ts';
 import { TramontaneError } from '../base/errors.ts';
 
 export interface StorageEstimate {
@@ -30,6 +31,27 @@ export async function requestPersistence(): Promise<boolean> {
   if (typeof manager?.persist !== 'function') return false;
   // Asking again may show a prompt.
   return (await manager.persisted()) || (await manager.persist());
+}
+
+/** A browser may leave the answer to a person, who need not give one. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * Asks the browser to keep what is about to be stored, and waits a while for the answer: with it, there may be more
+ * room. Whatever it is, the model can be stored.
+ * @throws `signal.reason` when aborted
+ */
+export async function askToPersist(
+  storage: Pick<OriginStorage, 'requestPersistence'>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const waiting = new AbortController();
+  const answer = storage.requestPersistence().catch(() => false);
+  try {
+    await abortable(Promise.race([answer, delay(PATIENCE_MS, waiting.signal)]), signal);
+  } finally {
+    waiting.abort();
+  }
 }
 
 /**

@@ -22,7 +22,7 @@ import type {
   StoreReadTiming,
 } from '../engine/api.ts';
 import { collectChat } from '../engine/collect-chat.ts';
-import { requestPersistence } from '../storage/quota.ts';
+import { askToPersist, originStorage } from '../storage/quota.ts';
 import { CallClient } from './call-client.ts';
 import type { Endpoint, EngineAnswer, EngineCalls, EngineMessage } from './protocol.ts';
 
@@ -51,8 +51,8 @@ export class EngineClient implements BenchmarkEngine {
   async loadModel(source: ModelSource, options: LoadOptions & LoadCallOptions = {}): Promise<LoadedModel> {
     const { signal, onProgress, ...loadOptions } = options;
     signal?.throwIfAborted();
-    // Workers cannot ask. Whether the browser agrees or not: it may only evict what it was not asked to keep.
-    await requestPersistence();
+    // Workers cannot ask.
+    await askToPersist(originStorage, signal);
     return this.#calls.call(
       'loadModel',
       { source, options: loadOptions },

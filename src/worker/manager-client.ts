@@ -13,7 +13,6 @@ import type {
   StoredModelInfo,
   VerifyReport,
 } from '../engine/api.ts';
-import { requestPersistence } from '../storage/quota.ts';
 import { CallClient } from './call-client.ts';
 import type { CallAnswer, Endpoint, ManagerCalls, ManagerMessage } from './protocol.ts';
 
@@ -41,8 +40,6 @@ export class ManagerClient implements ModelManager {
   async importModel(source: ImportSource, options: ImportModelOptions = {}): Promise<StoredModelInfo> {
     const { signal, onProgress, ...importOptions } = options;
     signal?.throwIfAborted();
-    // Only a page can ask, not its worker. What is imported is more than a cache.
-    await requestPersistence();
     return this.#calls.call(
       'importModel',
       { source, options: importOptions },

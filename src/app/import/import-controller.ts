@@ -1,7 +1,7 @@
 /** The import page's side of the model manager: looking at a source, importing it, and what is known of the device. */
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import { deviceMemoryGib } from '../../base/device-memory.ts';
-import { isAbortError } from '../../base/errors.ts';
+import { isAbortError, isTramontaneError } from '../../base/errors.ts';
 import type {
   AdapterReport,
   GpuMemoryProbe,
@@ -14,7 +14,7 @@ import type {
 } from '../../engine/api.ts';
 import { type CatalogueModel, fitModelOf } from '../../models/catalogue.ts';
 import { assessFit, type Fit, type FitModel } from '../../models/fit.ts';
-import type { OriginStorage, StorageEstimate } from '../../storage/quota.ts';
+import { askToPersist, type OriginStorage, type StorageEstimate } from '../../storage/quota.ts';
 import { FrameScheduler } from '../../ui/frame-scheduler.ts';
 
 /** A source that was looked at. */
@@ -100,11 +100,16 @@ export class ImportController implements ReactiveController {
   }
 
   /** Null while the device is being looked at. */
-  fitOf(model: FitModel, bytesToStore: number, contextLength: number | null): Fit | null {
+  fitOf(
+    model: FitModel,
+    bytesToStore: number,
+    contextLength: number | null,
+    storage: StorageEstimate | null = this.estimate,
+  ): Fit | null {
     if (this.adapter === undefined) return null;
     return assessFit(model, {
       adapter: this.adapter,
-      storage: this.estimate,
+      storage,
       bytesToStore,
       contextLength,
       deviceMemoryGib: deviceMemoryGib(),
@@ -112,8 +117,14 @@ export class ImportController implements ReactiveController {
     });
   }
 
-  fitOfEntry(entry: CatalogueModel): Fit | null {
-    return this.fitOf(fitModelOf(entry), entry.byteLength, entry.contextLength);
+  fitOfEntry(entry: CatalogueModel, isStored: boolean): Fit | null {
+    return this.fitOf(fitModelOf(entry), isStored ? 0 : entry.byteLength, entry.contextLength);
+  }
+
+  /** What the browser tells of its storage, as it will be when an interrupted import is given up. */
+  estimateAfter(bytesFreed: number): StorageEstimate | null {
+    const { estimate } = this;
+    return estimate && { ...estimate, usedBytes: Math.max(0, estimate.usedBytes - bytesFreed) };
   }
 
   /** Reads the header of a source and shows what it is. */
@@ -158,8 +169,7 @@ export class ImportController implements ReactiveController {
     this.#latestProgress = null;
     this.#set({ step: 'import', candidate, progress: null });
     try {
-      // Whether it agrees or not: the browser may only evict what it was not asked to keep.
-      await this.#storage?.requestPersistence();
+      if (this.#storage) await askToPersist(this.#storage, running.signal);
       const stored = await manager.importModel(candidate.source, {
         contextLength: candidate.contextLength,
         restart: candidate.preview.obstructs !== null,
@@ -173,16 +183,21 @@ export class ImportController implements ReactiveController {
       await this.#end(running, () => ({ step: 'done', stored }));
     } catch (error) {
       await this.#end(running, () => {
-        // What was stored of it counts as such when it is tried again.
-        const resumes = this.pending.find(({ id }) => id === candidate.preview.id) ?? null;
-        const preview = { ...candidate.preview, resumes, obstructs: null };
         return {
           step: 'preview',
-          candidate: { ...candidate, preview },
+          candidate: { ...candidate, preview: this.#previewAfter(candidate.preview, error) },
           error: isAbortError(error) ? null : toError(error),
         };
       });
     }
+  }
+
+  /** What was stored of an import that failed counts as such when it is tried again, unless it is another's. */
+  #previewAfter(preview: ImportPreview, error: unknown): ImportPreview {
+    const pending = this.pending.find(({ id }) => id === preview.id) ?? null;
+    const isUntouched = pending !== null && pending.updatedAt === preview.obstructs?.updatedAt;
+    const isOfOther = isUntouched || (isTramontaneError(error) && error.code === 'source-changed');
+    return { ...preview, resumes: isOfOther ? null : pending, obstructs: isOfOther ? pending : null };
   }
 
   /** Stops looking or importing; what is stored of the model is kept. */
@@ -223,7 +238,8 @@ export class ImportController implements ReactiveController {
     if (this.#running !== running) return;
     this.#running = null;
     this.#frames.cancel();
-    await this.#readStorage();
+    // How the import ended is told even where the worker that knows what is stored has ended with it.
+    await this.#readStorage().catch(() => undefined);
     this.#set(next());
   }
 

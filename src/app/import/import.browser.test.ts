@@ -1,5 +1,6 @@
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { page, userEvent } from 'vitest/browser';
+import { TramontaneError } from '../../base/errors.ts';
 import type { ImportSource, ModelManager } from '../../engine/api.ts';
 import { createFakeManager, type FakeManagerOptions, fakeStorageFromUrl } from '../../engine/fake-manager.ts';
 import { type CatalogueModel, parseCatalogue } from '../../models/catalogue.ts';
@@ -349,6 +350,85 @@ describe('the import', () => {
     await button('Try again').click();
     await expect.element(heading(/is on this device/)).toBeVisible();
   });
+});
+
+describe('an import that does not go well', () => {
+  const crash = new TramontaneError('worker-crashed', 'The model manager stopped.', { nextStep: 'Reload.' });
+
+  test('says so where the worker has ended, and what is stored cannot be read any more', async () => {
+    const { element, manager } = await mount();
+    await preview(element);
+    manager.importModel = () => Promise.reject(crash);
+    manager.listStoredModels = () => Promise.reject(crash);
+    await button('Import').click();
+    await expect.element(page.getByRole('alert')).toHaveTextContent(/The model manager stopped\..*Reload/);
+  });
+
+  test('one that ends well is told of, though what is stored cannot be read', async () => {
+    const { element, manager } = await mount();
+    await preview(element);
+    manager.listStoredModels = () => Promise.reject(crash);
+    await button('Import').click();
+    await expect.element(heading(/is on this device/)).toBeVisible();
+  });
+
+  test('can be cancelled while the browser asks whether to keep what is stored', async () => {
+    const { element, manager } = await mount();
+    element.storage.requestPersistence = () => new Promise(() => {});
+    await preview(element);
+    await button('Import').click();
+    await button('Cancel').click();
+    await expect.element(button('Import')).toBeEnabled();
+    expect(await manager.listPendingModels()).toEqual([]);
+  });
+
+  test('does not fail where the browser fails to ask', async () => {
+    const { element } = await mount();
+    element.storage.requestPersistence = () => Promise.reject(new TypeError('No.'));
+    await preview(element);
+    await button('Import').click();
+    await expect.element(heading(/is on this device/)).toBeVisible();
+  });
+
+  test('still gives up another import of the same name when it is tried again', async () => {
+    const { element } = await mount({ pending: 'other', fail: 'model-busy', failAt: 'begin' });
+    await preview(element);
+    await expect.element(page.getByText('Another import of this name was interrupted.')).toBeVisible();
+    await button('Import').click();
+    await expect.element(page.getByRole('alert')).toHaveTextContent(/Another tab/);
+    await expect.element(page.getByText('Another import of this name was interrupted.')).toBeVisible();
+    await button('Try again').click();
+    await expect.element(heading(/is on this device/)).toBeVisible();
+  });
+
+  test('gives up one that came in between, when it is tried again', async () => {
+    const { element, manager } = await mount({ pending: 'other' });
+    const inspectSource = manager.inspectSource.bind(manager);
+    let looks = 0;
+    manager.inspectSource = async (...input) => {
+      const seen = await inspectSource(...input);
+      return ++looks === 1 ? { ...seen, obstructs: null } : seen;
+    };
+    await preview(element);
+    await button('Import').click();
+    await expect.element(page.getByText('Another import of this name was interrupted.')).toBeVisible();
+    await button('Try again').click();
+    await expect.element(heading(/is on this device/)).toBeVisible();
+  });
+});
+
+test('there is room where the import that is given up has it', async () => {
+  const { element } = await mount({ pending: 'other' }, () => {}, 'used=7.2&free=10');
+  await preview(element);
+  await expect.element(page.getByText(/takes 14\.3 GB of storage, of 17\.1 GB/)).toBeVisible();
+  await expect.element(button('Import')).toBeEnabled();
+});
+
+test('what is stored needs no room', async () => {
+  await mount({ models: 'some' }, () => {}, 'free=5');
+  const offer = page.getByRole('listitem').filter({ hasText: 'On this device' }).first();
+  await expect.element(offer).toBeVisible();
+  expect(offer.getByText(/GB of storage/).elements()).toHaveLength(0);
 });
 
 test('every control is large enough for a finger, and nothing is wider than the window', async () => {

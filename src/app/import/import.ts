@@ -10,7 +10,7 @@ import { modelViews } from '../../element/model-views.styles.ts';
 import { renderFailure } from '../../element/model-views.ts';
 import type { ImportSource, ModelManager, PendingModelInfo, StoredModelInfo } from '../../engine/api.ts';
 import { type CatalogueModel, fitModelOf } from '../../models/catalogue.ts';
-import { isDoubtful, memoryNeed } from '../../models/fit.ts';
+import { type Fit, isDoubtful, memoryNeed } from '../../models/fit.ts';
 import { type OriginStorage, originStorage } from '../../storage/quota.ts';
 import { controls } from '../../ui/controls.styles.ts';
 import { fitStyles } from '../../ui/fit-view.ts';
@@ -210,7 +210,7 @@ export class TramontaneImport extends LitElement {
               renderOffer(
                 entry,
                 {
-                  fit: this.#import.fitOfEntry(entry),
+                  fit: this.#fitOf(entry),
                   stored: this.#storedAs(entry),
                   isWanted: entry.id === this.wanted,
                   isAdvised: entry === advised,
@@ -315,12 +315,16 @@ export class TramontaneImport extends LitElement {
     return this.#import.stored.find(isIt) ?? null;
   }
 
+  #fitOf(entry: CatalogueModel): Fit | null {
+    return this.#import.fitOfEntry(entry, this.#storedAs(entry) !== null);
+  }
+
   /** The one that the person came for; else the first that is not known to be unfit. */
   #advised(): CatalogueModel | undefined {
     return (
       this.catalogue.find(({ id }) => id === this.wanted) ??
       this.catalogue.find((entry) => {
-        const fit = this.#import.fitOfEntry(entry);
+        const fit = this.#fitOf(entry);
         return entry.source.kind !== 'site' && fit !== null && !isDoubtful(fit);
       })
     );
@@ -344,7 +348,7 @@ export class TramontaneImport extends LitElement {
   /** The largest model of the catalogue that is smaller and not known to be unfit. */
   #smallerThan({ preview }: Candidate): CatalogueModel | null {
     const fitting = this.catalogue.filter((entry) => {
-      const fit = this.#import.fitOfEntry(entry);
+      const fit = this.#fitOf(entry);
       return entry.byteLength < preview.storedBytes / 2 && fit !== null && !isDoubtful(fit);
     });
     return fitting.sort((a, b) => b.byteLength - a.byteLength)[0] ?? null;

@@ -10,6 +10,7 @@ import {
 import type { ImportPreview } from '../../engine/api.ts';
 import type { CatalogueModel } from '../../models/catalogue.ts';
 import { type Fit, isDoubtful, speedLimit } from '../../models/fit.ts';
+import type { StorageEstimate } from '../../storage/quota.ts';
 import type { TramontaneContextEvent } from '../../ui/context-slider/context-slider.ts';
 import { renderCheck, renderFit } from '../../ui/fit-view.ts';
 import { icons } from '../../ui/icons.ts';
@@ -37,7 +38,8 @@ export function renderPreview(
 ): TemplateResult {
   const { preview, contextLength } = candidate;
   const bytesToStore = Math.max(0, preview.storedBytes - (preview.resumes?.doneBytes ?? 0));
-  const fit = model.fitOf(candidate.model, bytesToStore, contextLength);
+  const estimate = model.estimateAfter(preview.obstructs?.doneBytes ?? 0);
+  const fit = model.fitOf(candidate.model, bytesToStore, contextLength, estimate);
   const { probe } = model;
   const available = probe !== null && probe.grantedBytes < probe.wantedBytes ? probe.grantedBytes : null;
   const label =
@@ -69,7 +71,7 @@ export function renderPreview(
     <div class="verdict">
       <div class="checks" role="status">
         ${renderFit(fit, 'It fits the memory of this device, as far as can be told.')}
-        ${fit?.canStore ? renderCheck(describeStorage(model, bytesToStore)) : nothing}
+        ${fit?.canStore ? renderCheck(describeStorage(estimate, bytesToStore)) : nothing}
       </div>
       ${
         model.adapter?.isSoftware
@@ -152,7 +154,7 @@ function renderInstead(fit: Fit | null, smaller: CatalogueModel | null, actions:
   `;
 }
 
-function describeStorage({ estimate }: ImportController, bytesToStore: number): string {
+function describeStorage(estimate: StorageEstimate | null, bytesToStore: number): string {
   const takes = `It takes ${formatBytes(bytesToStore)} of storage`;
   if (estimate === null) return `${takes}.`;
   const free = Math.max(0, estimate.quotaBytes - estimate.usedBytes);

@@ -1,4 +1,5 @@
 /** The storage page, given a model manager. */
+import { loadCatalogue } from '../models/catalogue.ts';
 import { definePart } from '../ui/define-part.ts';
 import { TramontaneProgress } from '../ui/progress/progress.ts';
 import { createManager } from './create-manager.ts';
@@ -11,6 +12,13 @@ definePart('tramontane-storage', TramontaneStorage);
 
 const page = document.querySelector('tramontane-storage');
 if (page) {
+  loadCatalogue(new URL('./models/models.json', location.href).href).then(
+    (catalogue) => {
+      page.catalogue = catalogue;
+    },
+    // It tells only where an interrupted download goes on; the import page says what is wrong with it.
+    () => undefined,
+  );
   const { manager, storage } = await createManager();
   page.storage = storage;
   page.manager = manager;

@@ -426,7 +426,8 @@ export interface StoredModelInfo {
 export interface PendingModelInfo {
   id: string;
   name: string;
-  source: { name: string; url: string | null };
+  /** `site`: a folder that is loaded as it is, of this site or with a library of its own; `import`: what a person brought. */
+  source: { kind: 'site' | 'import'; name: string; url: string | null };
   /** Bytes of the source that need not be read again, of all that will be. */
   doneBytes: number;
   totalBytes: number;

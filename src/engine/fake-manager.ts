@@ -35,8 +35,11 @@ export interface FakeManagerOptions {
   grantedBytes: number;
   /** Which models are stored: none; a site's, an imported one and a prebuilt one. */
   models: 'none' | 'some';
-  /** An interrupted import: of an address, or of a file; or of another address under the same name. */
-  pending: 'none' | 'address' | 'file' | 'other';
+  /**
+   * An interrupted import: of an address, or of a file; or of another address under the same name. `site`: the download
+   * of a model of this site.
+   */
+  pending: 'none' | 'address' | 'file' | 'other' | 'site';
   /** What verifying finds damaged. */
   damaged: readonly string[];
 }
@@ -59,7 +62,7 @@ const defaults: FakeManagerOptions = {
 
 /**
  * Reads `?adapter= &inspect-ms= &import-ms= &verify-ms= &fail= &at= &fail-count= &granted=GiB &models=some
- * &pending=address|file|other &damaged=`.
+ * &pending=address|file|other|site &damaged=`.
  */
 export function fakeManagerOptionsFromUrl(parameters: URLSearchParams): Partial<FakeManagerOptions> {
   const granted = numberParameter(parameters, 'granted');
@@ -141,16 +144,32 @@ const MISTRAL_SMALL = {
   layerCount: 40,
   licence: 'apache-2.0',
 };
+const FILE_COUNT = 113;
 const STORED_BYTES = 14_326_098_432;
 const FILE_NAME = 'Mistral-Small-3.2-24B-Instruct-2506-Q4_K_M.gguf';
 const FILE_URL = `https://huggingface.co/lmstudio-community/Mistral-Small-3.2-24B-Instruct-2506-GGUF/resolve/main/${FILE_NAME}`;
 const ID = 'mistral-small-3.2-24b-instruct-2506-q4_k_m';
 
-const PENDING_SOURCES = {
-  address: { name: FILE_NAME, url: FILE_URL },
-  file: { name: FILE_NAME, url: null },
-  other: { name: 'earlier.gguf', url: 'https://example.org/earlier.gguf' },
+const SITE_MODEL: StoredModelInfo = {
+  id: 'smollm2-135m-instruct',
+  name: 'SmolLM2 135M Instruct',
+  quantization: 'Q4_1',
+  parameterCount: 134_515_008,
+  byteLength: 96_576_768,
+  contextLength: 8192,
+  maxContextLength: 8192,
+  kvBytesPerToken: 23_040,
+  layerCount: 30,
+  licence: 'Apache-2.0',
+  source: { name: 'smollm2-135m-instruct', url: 'https://example.org/models/smollm2-135m-instruct/' },
+  storedAt: 0,
 };
+
+const PENDING_SOURCES = {
+  address: { kind: 'import', name: FILE_NAME, url: FILE_URL },
+  file: { kind: 'import', name: FILE_NAME, url: null },
+  other: { kind: 'import', name: 'earlier.gguf', url: 'https://example.org/earlier.gguf' },
+} as const;
 
 function storedModels(): StoredModelInfo[] {
   const storedAt = Date.UTC(2026, 9, 28, 9, 30);
@@ -178,20 +197,7 @@ function storedModels(): StoredModelInfo[] {
       source: { name: 'Ministral-3-3B-Instruct-2512-BF16-q4f16_1-MLC', url: null },
       storedAt: storedAt - 9 * day,
     },
-    {
-      id: 'smollm2-135m-instruct',
-      name: 'SmolLM2 135M Instruct',
-      quantization: 'Q4_1',
-      parameterCount: 134_515_008,
-      byteLength: 96_576_768,
-      contextLength: 8192,
-      maxContextLength: 8192,
-      kvBytesPerToken: 23_040,
-      layerCount: 30,
-      licence: 'Apache-2.0',
-      source: { name: 'smollm2-135m-instruct', url: 'https://example.org/models/smollm2-135m-instruct/' },
-      storedAt: storedAt - 20 * day,
-    },
+    { ...SITE_MODEL, storedAt: storedAt - 20 * day },
   ];
 }
 
@@ -209,7 +215,9 @@ class FakeManager implements ModelManager {
     this.#options = options;
     this.#failuresLeft = options.fail === null ? 0 : options.failCount;
     if (options.models === 'some') for (const model of storedModels()) this.#stored.set(model.id, model);
-    if (options.pending !== 'none') {
+    if (options.pending === 'site') {
+      this.#interrupt(SITE_MODEL, 40_000_000);
+    } else if (options.pending !== 'none') {
       this.#pending.set(ID, {
         id: ID,
         name: MISTRAL_SMALL.name,
@@ -283,7 +291,7 @@ class FakeManager implements ModelManager {
       this.#pending.set(id, {
         id,
         name,
-        source: preview.source,
+        source: { kind: 'import', ...preview.source },
         doneBytes,
         totalBytes,
         updatedAt: Date.now(),
@@ -313,13 +321,20 @@ class FakeManager implements ModelManager {
   }
 
   async verifyModel(id: string, options: LoadCallOptions = {}): Promise<VerifyReport> {
-    const { byteLength } = this.#require(id);
+    const model = this.#require(id);
+    const { byteLength } = model;
     await playTransfer(
       { phase: 'read', totalBytes: byteLength, durationMs: this.#options.verifyMs },
       { signal: options.signal, onProgress: options.onProgress },
     );
     this.#failIfDue('verify');
-    return { files: 113, byteLength, damaged: this.#options.damaged };
+    const { damaged } = this.#options;
+    // What is damaged is dropped: without it, the model is not whole.
+    if (damaged.length > 0) {
+      this.#stored.delete(id);
+      this.#interrupt(model, byteLength - Math.round((byteLength * damaged.length) / FILE_COUNT));
+    }
+    return { files: FILE_COUNT, byteLength, damaged };
   }
 
   async exportModel(id: string): Promise<{ name: string; contents: Blob }> {
@@ -345,6 +360,14 @@ class FakeManager implements ModelManager {
   async dispose(): Promise<void> {
     this.#stored.clear();
     this.#pending.clear();
+  }
+
+  #interrupt({ id, name, source, byteLength }: StoredModelInfo, doneBytes: number): void {
+    const kind = id === SITE_MODEL.id ? 'site' : 'import';
+    this.#pending.set(id, {
+      ...{ id, name, doneBytes, totalBytes: byteLength, updatedAt: Date.now() },
+      source: { kind, ...source },
+    });
   }
 
   #require(id: string): StoredModelInfo {

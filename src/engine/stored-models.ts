@@ -60,7 +60,7 @@ export async function listPendingModels(store: WeightStore): Promise<PendingMode
     pending.map(async ({ id, name, source, doneBytes, totalBytes, updatedAt }) => ({
       id,
       name,
-      source: { name: source.name, url: source.url },
+      source: { kind: source.kind, name: source.name, url: source.url },
       doneBytes: Math.min(totalBytes, doneBytes + (await store.countJournalled(id))),
       totalBytes,
       updatedAt,

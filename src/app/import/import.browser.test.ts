@@ -184,6 +184,19 @@ describe('choosing', () => {
     expect(button('Go on').elements()).toHaveLength(0);
   });
 
+  test('an interrupted download of a model of this site goes on in the chat, however the page was reached', async () => {
+    const { sources } = await mount({ pending: 'site' }, (element) => {
+      const [first] = catalogue as [CatalogueModel];
+      const source = { kind: 'site', url: 'https://example.org/models/smollm2-135m-instruct/' } as const;
+      element.catalogue = [...catalogue, { ...first, id: 'smollm2-135m-instruct', source }];
+      element.resume = 'smollm2-135m-instruct';
+    });
+    await expect
+      .element(page.getByRole('link', { name: 'Go on in the chat' }))
+      .toHaveAttribute('href', expect.stringMatching(/^\.\/index\.html\?.*model=smollm2-135m-instruct$/));
+    expect(sources).toEqual([]);
+  });
+
   test('what is stored already can be talked to', async () => {
     await mount({ models: 'some' });
     const links = page.getByRole('link', { name: 'Chat with it' });

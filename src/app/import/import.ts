@@ -20,6 +20,7 @@ import { base, tokens } from '../../ui/tokens.css.ts';
 import { modelsPageStyles } from '../models-page.styles.ts';
 import { pageContentStyles } from '../page-content.styles.ts';
 import { pageLink } from '../page-link.ts';
+import { isOfSite } from '../pending-model.ts';
 import { describeProbe, renderDevice } from './device-view.ts';
 import { importStyles } from './import.styles.ts';
 import { type Candidate, ImportController, type ImportState } from './import-controller.ts';
@@ -72,7 +73,7 @@ export class TramontaneImport extends LitElement {
     if (this.resume !== null && !this.#hasResumed && pending.length > 0 && isCatalogueRead) {
       this.#hasResumed = true;
       const wanted = pending.find(({ id }) => id === this.resume);
-      if (wanted?.source.url) this.#goOn(wanted);
+      if (wanted?.source.url && !isOfSite(wanted, this.catalogue)) this.#goOn(wanted);
     }
   }
 
@@ -271,7 +272,7 @@ export class TramontaneImport extends LitElement {
   }
 
   #renderPending(pending: PendingModelInfo) {
-    const { name, source, doneBytes, totalBytes, updatedAt } = pending;
+    const { id, name, source, doneBytes, totalBytes, updatedAt } = pending;
     return html`<section class="panel pending" aria-label="Interrupted import">
       <div>
         <h3>${name}</h3>
@@ -286,7 +287,9 @@ export class TramontaneImport extends LitElement {
             ? html`<button class="button loud" type="button" @click=${() => this.fileInput.click()}>
                 Choose the file again
               </button>`
-            : html`<button class="button loud" type="button" @click=${() => this.#goOn(pending)}>Go on</button>`
+            : isOfSite(pending, this.catalogue)
+              ? html`<a class="button loud" href=${pageLink('index', { model: id })}>Go on in the chat</a>`
+              : html`<button class="button loud" type="button" @click=${() => this.#goOn(pending)}>Go on</button>`
         }
         <a class="button" href=${pageLink('storage')}>Storage</a>
       </div>

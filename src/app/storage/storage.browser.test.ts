@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { page, userEvent } from 'vitest/browser';
 import type { ModelManager } from '../../engine/api.ts';
 import { createFakeManager, type FakeManagerOptions, fakeStorageFromUrl } from '../../engine/fake-manager.ts';
+import type { CatalogueModel } from '../../models/catalogue.ts';
 import '../../ui/define.ts';
 import { definePart } from '../../ui/define-part.ts';
 import { TramontaneStorage } from './storage.ts';
@@ -97,12 +98,28 @@ describe('verifying', () => {
     expect(page.getByRole('progressbar').elements()).toHaveLength(0);
   });
 
-  test('names damaged files and says what to do', async () => {
-    await mount({ models: 'some', damaged: ['params_shard_17.bin'] });
+  test('names damaged files, which are gone, and leads to where only they are read again', async () => {
+    const { element } = await mount({ models: 'some', damaged: ['params_shard_17.bin'] });
     await button(`Verify ${MISTRAL}`).click();
     await expect
       .element(page.getByRole('alert'))
-      .toHaveTextContent(/1 of 113 files are damaged.*params_shard_17\.bin.*import it again from/);
+      .toHaveTextContent(/1 of 113 files are damaged.*params_shard_17\.bin.*only these are read again/);
+    await expect.element(page.getByRole('alert')).not.toHaveTextContent(/delete/i);
+    await expect.element(page.getByRole('heading', { name: '2 models' })).toBeVisible();
+    await expect
+      .element(page.getByRole('link', { name: 'Go on' }))
+      .toHaveAttribute('href', expect.stringMatching(/resume=mistral-small/));
+    await expect.poll(() => element.shadowRoot?.activeElement?.textContent).toBe('Interrupted imports');
+  });
+
+  test('where another tab uses the model, says so', async () => {
+    const { manager } = await mount({ models: 'some' });
+    manager.verifyModel = async () => ({ files: 113, byteLength: 1, damaged: ['params_shard_17.bin'] });
+    await button(`Verify ${MISTRAL}`).click();
+    await expect
+      .element(page.getByRole('alert'))
+      .toHaveTextContent(/params_shard_17\.bin.*Another tab uses the model/);
+    await expect.element(page.getByRole('heading', { name: '3 models' })).toBeVisible();
   });
 
   test('that fails says why', async () => {
@@ -187,6 +204,19 @@ test('an interrupted import that cannot be discarded says why', async () => {
   await button(`Discard the import of ${MISTRAL}`).click();
   await button('Discard').last().click();
   await expect.element(page.getByRole('alert')).toHaveTextContent(/Another tab is writing/);
+});
+
+test('an interrupted download of a model of this site goes on in the chat', async () => {
+  const { element } = await mount({ pending: 'site' });
+  element.catalogue = [
+    {
+      id: 'smollm2-135m-instruct',
+      source: { kind: 'site', url: 'smollm2-135m-instruct/' },
+    } as CatalogueModel,
+  ];
+  await expect
+    .element(page.getByRole('link', { name: 'Go on' }))
+    .toHaveAttribute('href', expect.stringMatching(/^\.\/index\.html\?.*model=smollm2-135m-instruct$/));
 });
 
 test('a store that cannot be read says so, and can be tried again', async () => {

@@ -18,6 +18,7 @@ import type {
   StoredModelInfo,
   VerifyReport,
 } from '../../engine/api.ts';
+import type { CatalogueModel } from '../../models/catalogue.ts';
 import { type OriginStorage, originStorage, type StorageEstimate } from '../../storage/quota.ts';
 import { controls } from '../../ui/controls.styles.ts';
 import { FrameScheduler } from '../../ui/frame-scheduler.ts';
@@ -27,6 +28,7 @@ import { base, tokens } from '../../ui/tokens.css.ts';
 import { modelsPageStyles } from '../models-page.styles.ts';
 import { pageContentStyles } from '../page-content.styles.ts';
 import { pageLink } from '../page-link.ts';
+import { isOfSite } from '../pending-model.ts';
 import { storageStyles } from './storage.styles.ts';
 
 /** What a person is doing with one model. */
@@ -69,6 +71,8 @@ export class TramontaneStorage extends LitElement {
 
   @property({ attribute: false }) manager: ModelManager | null = null;
   @property({ attribute: false }) storage: OriginStorage = originStorage;
+  /** The site's models; empty until, and unless, they are known. */
+  @property({ attribute: false }) catalogue: readonly CatalogueModel[] = [];
 
   /** Null until they have been read. */
   @state() private models: readonly StoredModelInfo[] | null = null;
@@ -155,7 +159,7 @@ export class TramontaneStorage extends LitElement {
           pending.length === 0
             ? nothing
             : html`<section class="section" aria-labelledby="pending">
-                <h2 id="pending">Interrupted imports</h2>
+                <h2 id="pending" tabindex="-1">Interrupted imports</h2>
                 <ul class="list">
                   ${pending.map((model) => this.#renderPending(model))}
                 </ul>
@@ -280,9 +284,13 @@ export class TramontaneStorage extends LitElement {
         .value=${totalBytes > 0 ? doneBytes / totalBytes : null}
         detail=${formatBytesOf(doneBytes, totalBytes)}
       ></tramontane-progress>
-      ${work?.kind === 'failed' ? renderFailure(work.error) : nothing}
+      ${work === undefined ? nothing : this.#renderWork(work, true)}
       <div class="buttons">
-        <a class="button" href=${pageLink('import', { resume: id })}>Go on</a>
+        <a
+          class="button"
+          href=${isOfSite(model, this.catalogue) ? pageLink('index', { model: id }) : pageLink('import', { resume: id })}
+          >Go on</a
+        >
         <button
           class="button plain"
           type="button"
@@ -308,7 +316,7 @@ export class TramontaneStorage extends LitElement {
         <p class="meta">${describeModel(model)}</p>
         <p class="meta">From ${describeSource(source)} · stored ${formatDate(storedAt)}</p>
       </div>
-      ${work === undefined ? nothing : this.#renderWork(model, work)}
+      ${work === undefined ? nothing : this.#renderWork(work, false)}
       <div class="buttons">
         <a class="button" href=${pageLink('index', { model: id })} aria-label="Chat with ${name}">Chat</a>
         <button
@@ -342,7 +350,7 @@ export class TramontaneStorage extends LitElement {
     </li>`;
   }
 
-  #renderWork({ source }: StoredModelInfo, work: Work) {
+  #renderWork(work: Work, isPending: boolean) {
     switch (work.kind) {
       case 'verifying': {
         const { value, detail } = describeProgress(work.progress);
@@ -373,8 +381,12 @@ export class TramontaneStorage extends LitElement {
                   ${work.report.damaged.map((name) => html`<li>${name}</li>`)}
                 </ul>
                 <span class="next-step">
-                  Delete the model, then import it again from ${describeSource(source)}. If it happens again, the disk
-                  may be failing.
+                  ${
+                    isPending
+                      ? 'The others are kept: go on, and only these are read again from where the model came from.'
+                      : 'Another tab uses the model: verify it again when that tab is done.'
+                  }
+                  If it happens again, the disk may be failing.
                 </span>
               </div>
             </div>`;
@@ -407,11 +419,26 @@ export class TramontaneStorage extends LitElement {
           this.#frames.schedule();
         },
       });
-      this.#setWork(id, { kind: 'verified', report });
-      if (report.damaged.length === 0) this.announcement = `${name} is whole.`;
+      if (report.damaged.length === 0) {
+        this.#setWork(id, { kind: 'verified', report });
+        this.announcement = `${name} is whole.`;
+      } else {
+        await this.#showDamage(id, report);
+      }
     } catch (error) {
       this.#setWork(id, isAbortError(error) ? null : { kind: 'failed', error: toError(error) });
     }
+  }
+
+  /** Without its damaged files the model is one that has to be gone on with, unless another tab was using it. */
+  async #showDamage(id: string, report: VerifyReport): Promise<void> {
+    await this.#read();
+    const isPending = !this.models?.some((model) => model.id === id);
+    this.#setWork(id, null);
+    this.#setWork(workKey({ id, isPending }), { kind: 'verified', report });
+    await this.updateComplete;
+    // The button that was pressed is gone.
+    if (isPending) this.renderRoot.querySelector<HTMLElement>('#pending')?.focus();
   }
 
   #showProgress(): void {

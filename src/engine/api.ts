@@ -438,7 +438,12 @@ export interface PendingModelInfo {
 /** What a person offers for import. */
 export type ImportSource =
   /** A GGUF, all splits of one (`NAME-00001-of-00003.gguf`, …), or the files of an MLC-layout folder. */
-  | { kind: 'files'; files: readonly File[] }
+  | {
+      kind: 'files';
+      files: readonly File[];
+      /** Of each file, from the folder that was chosen down: `folder/name`. Default: what the files tell of it. */
+      paths?: readonly string[];
+    }
   /**
    * `https:` address of a GGUF, of the first split of one, or of an MLC-layout folder (ending in `/`); or
    * `hf:owner/repo[/path][@revision]` for the same on Hugging Face.

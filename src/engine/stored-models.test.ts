@@ -84,7 +84,7 @@ test('what is in the journal counts as done', async () => {
     {
       id: 'm',
       name: 'M',
-      source: { name: 'm.gguf', url: 'https://models.invalid/m.gguf' },
+      source: { kind: 'import', name: 'm.gguf', url: 'https://models.invalid/m.gguf' },
       doneBytes: 70,
       totalBytes: 100,
       updatedAt: 2,

@@ -207,9 +207,18 @@ export class ImportController implements ReactiveController {
 
   /** Back to the choice of a source. */
   choose(): void {
+    this.#toChoice(null);
+  }
+
+  /** Back to the choice of a source, since this one cannot be read. */
+  refuse(error: Error): void {
+    this.#toChoice(error);
+  }
+
+  #toChoice(error: Error | null): void {
     this.#running?.abort(new DOMException('Cancelled.', 'AbortError'));
     this.#running = null;
-    this.#set({ step: 'choose', error: null });
+    this.#set({ step: 'choose', error });
   }
 
   /** Finds out whether the GPU grants so much memory. */

@@ -108,6 +108,43 @@ describe('choosing', () => {
     expect(sources[0]).toMatchObject({ kind: 'files', files: [{ name: 'dropped.gguf' }] });
   });
 
+  /** As a browser gives a dropped folder: in portions, without the files' own paths. */
+  function dropFolder(contents: Record<string, File | DOMException>): void {
+    const entries = Object.entries(contents).map(([path, content]) => ({
+      isDirectory: false,
+      fullPath: path,
+      file: (resolve: (file: File) => void, reject: (error: DOMException) => void) =>
+        content instanceof File ? resolve(content) : reject(content),
+    }));
+    const portions = [entries.slice(0, 1), entries.slice(1), []];
+    const folder = {
+      isDirectory: true,
+      createReader: () => ({
+        readEntries: (resolve: (found: unknown[]) => void) => resolve(portions.shift()!),
+      }),
+    };
+    const item = { kind: 'file', webkitGetAsEntry: () => folder, getAsFile: () => null };
+    const event = new Event('drop', { cancelable: true });
+    Object.defineProperty(event, 'dataTransfer', { value: { types: ['Files'], items: [item] } });
+    dispatchEvent(event);
+  }
+
+  test('a dropped folder, with where its files lie', async () => {
+    const { sources } = await mount({ inspectMs: 60_000 });
+    dropFolder({ '/tiny/config.json': new File(['{}'], 'config.json'), '/tiny/old/config.json': gguf('x') });
+    await expect.element(heading('Looking at 2 files')).toBeVisible();
+    expect(sources[0]).toMatchObject({ paths: ['tiny/config.json', 'tiny/old/config.json'] });
+  });
+
+  test('a dropped folder that cannot be read is refused', async () => {
+    const { sources } = await mount();
+    dropFolder({ '/tiny/config.json': new DOMException('It is gone.', 'NotFoundError') });
+    await expect
+      .element(page.getByRole('alert'))
+      .toHaveTextContent(/What was dropped cannot be read: It is gone\..*drop it again/);
+    expect(sources).toEqual([]);
+  });
+
   test('a drag of text is left alone', async () => {
     const { element } = await mount();
     const dataTransfer = new DataTransfer();

@@ -25,7 +25,7 @@ import { describeProbe, renderDevice } from './device-view.ts';
 import { importStyles } from './import.styles.ts';
 import { type Candidate, ImportController, type ImportState } from './import-controller.ts';
 import { renderOffer, sourceAt } from './offer-view.ts';
-import { FileDrop } from './offered-files.ts';
+import { FileDrop, type OfferedFile, pickedFiles } from './offered-files.ts';
 import { type PreviewActions, placeOf, renderPreview } from './preview-view.ts';
 
 const PAGE_TITLE = 'Import a model: Tramontane';
@@ -62,6 +62,7 @@ export class TramontaneImport extends LitElement {
   readonly #drop = new FileDrop(this, {
     takesFiles: () => this.#import.state.step !== 'import',
     onFiles: (files) => this.#offer(files),
+    onError: (error) => this.#import.refuse(error),
   });
   #shownStep: ImportState['step'] = 'choose';
   #hasResumed = false;
@@ -415,16 +416,20 @@ export class TramontaneImport extends LitElement {
 
   #onPicked(event: Event): void {
     const input = event.target as HTMLInputElement;
-    this.#offer([...(input.files ?? [])]);
+    this.#offer(pickedFiles(input));
     // The same file may be chosen again.
     input.value = '';
   }
 
-  #offer(files: readonly File[]): void {
-    const [first] = files;
+  #offer(offered: readonly OfferedFile[]): void {
+    const [first] = offered;
     if (first === undefined) return;
-    const source: ImportSource = { kind: 'files', files };
-    void this.#import.inspect(source, files.length === 1 ? first.name : `${files.length} files`);
+    const source: ImportSource = {
+      kind: 'files',
+      files: offered.map(({ file }) => file),
+      paths: offered.map(({ path }) => path),
+    };
+    void this.#import.inspect(source, offered.length === 1 ? first.file.name : `${offered.length} files`);
   }
 }
 

@@ -1,14 +1,23 @@
 /** The files that a person drops on a page or picks: folders are looked into, however they come. */
 
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
+import { errorMessage, TramontaneError } from '../../base/errors.ts';
 
 /** A folder with more files than this is not a model's. */
 const MAX_FILES = 4096;
 
+export interface OfferedFile {
+  file: File;
+  /** From the folder that was chosen down: `folder/name`. */
+  path: string;
+}
+
 export interface FileDropCallbacks {
   /** Whether files are welcome now. */
   takesFiles(): boolean;
-  onFiles(files: readonly File[]): void;
+  onFiles(files: readonly OfferedFile[]): void;
+  /** Called where a folder or file cannot be read. */
+  onError(error: Error): void;
 }
 
 /** Files dropped anywhere on the page. Also keeps the browser from leaving the page for a file that is not welcome. */
@@ -53,7 +62,16 @@ export class FileDrop implements ReactiveController {
     event.preventDefault();
     this.#set(false);
     if (!this.#callbacks.takesFiles() || event.dataTransfer === null) return;
-    void droppedFiles(event.dataTransfer).then((files) => this.#callbacks.onFiles(files));
+    droppedFiles(event.dataTransfer).then(
+      (files) => this.#callbacks.onFiles(files),
+      (error: unknown) =>
+        this.#callbacks.onError(
+          new TramontaneError('source-changed', `What was dropped cannot be read: ${errorMessage(error)}`, {
+            nextStep: 'Look whether it is still there, then drop it again, or choose it by the button.',
+            cause: error,
+          }),
+        ),
+    );
   };
 
   #set(isOver: boolean): void {
@@ -69,18 +87,19 @@ function carriesFiles(transfer: DataTransfer | null): boolean {
 }
 
 /** Call it within the drop event: afterwards the transfer is empty. */
-async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
-  const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry());
-  const loose = [...transfer.files];
-  const found: File[] = [];
-  for (const [index, entry] of entries.entries()) {
+async function droppedFiles(transfer: DataTransfer): Promise<OfferedFile[]> {
+  const items = Array.from(transfer.items)
+    .filter(({ kind }) => kind === 'file')
+    .map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
+  const found: OfferedFile[] = [];
+  for (const { entry, file } of items) {
     if (entry?.isDirectory) await readFolder(entry as FileSystemDirectoryEntry, found);
-    else if (loose[index]) found.push(loose[index]);
+    else if (file) found.push({ file, path: file.name });
   }
   return found;
 }
 
-async function readFolder(folder: FileSystemDirectoryEntry, found: File[]): Promise<void> {
+async function readFolder(folder: FileSystemDirectoryEntry, found: OfferedFile[]): Promise<void> {
   const reader = folder.createReader();
   for (;;) {
     // A reader gives its entries in portions, and an empty one at the end.
@@ -92,10 +111,17 @@ async function readFolder(folder: FileSystemDirectoryEntry, found: File[]): Prom
       if (found.length >= MAX_FILES) return;
       if (entry.isDirectory) await readFolder(entry as FileSystemDirectoryEntry, found);
       else {
-        found.push(
-          await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject)),
+        const file = await new Promise<File>((resolve, reject) =>
+          (entry as FileSystemFileEntry).file(resolve, reject),
         );
+        // Dropped files do not tell where they lie: their webkitRelativePath is empty.
+        found.push({ file, path: entry.fullPath.replace(/^\//, '') });
       }
     }
   }
+}
+
+/** Those of a file input, which may have taken a folder. */
+export function pickedFiles(input: HTMLInputElement): OfferedFile[] {
+  return Array.from(input.files ?? [], (file) => ({ file, path: file.webkitRelativePath || file.name }));
 }

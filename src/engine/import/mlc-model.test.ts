@@ -98,6 +98,22 @@ test('chosen as files: previewed and stored, each weight as the folder has it', 
   await expectStored(store);
 });
 
+test('dropped as a folder, whose files do not tell where they lie: called as the folder is', async () => {
+  const { manager, store } = create();
+  const { files } = chosen(folder, '') as ImportSource & { kind: 'files' };
+  const older = new File(['{}'], 'tokenizer.json');
+  const source: ImportSource = {
+    kind: 'files',
+    files: [...files, older],
+    paths: [...files.map(({ name }) => `models/my-mistral/${name}`), 'models/my-mistral/old/tokenizer.json'],
+  };
+  expect(await manager.importModel(source)).toMatchObject({
+    id: 'my-mistral-q4f16_1',
+    source: { name: 'my-mistral' },
+  });
+  await expectStored(store, 'my-mistral-q4f16_1');
+});
+
 test('by address, and of a hub under the older names', async () => {
   for (const address of [`${server.url}tiny-mistral/`, 'hf:o/tiny-mistral']) {
     const { manager, store } = create();

@@ -185,9 +185,14 @@ function readSampling(config: FieldReader, template: Parameters<typeof recommend
 
 /**
  * A folder as its files were chosen or dropped: those beside `mlc-chat-config.json`.
+ * @param paths of the files
  * @returns null where that is not among them
  */
-export function chosenFolder(files: readonly File[]): ModelFolder | null {
+export function chosenFolder(
+  files: readonly File[],
+  paths: readonly string[] = files.map(({ name, webkitRelativePath }) => webkitRelativePath || name),
+): ModelFolder | null {
+  const folders = new Map(files.map((file, index) => [file, folderOf(paths[index] ?? file.name)]));
   const configs = files.filter(({ name }) => name === CONFIG_FILE);
   const [config] = configs;
   if (config === undefined) return null;
@@ -197,8 +202,8 @@ export function chosenFolder(files: readonly File[]): ModelFolder | null {
       data: { file: CONFIG_FILE },
     });
   }
-  const folder = folderOf(config);
-  const own = new Map(files.filter((file) => folderOf(file) === folder).map((file) => [file.name, file]));
+  const folder = folders.get(config) ?? '';
+  const own = new Map(files.filter((file) => folders.get(file) === folder).map((file) => [file.name, file]));
   const find = (name: string): File => {
     const file = own.get(name);
     if (file !== undefined) return file;
@@ -233,8 +238,8 @@ export function chosenFolder(files: readonly File[]): ModelFolder | null {
 }
 
 /** Empty for files that were chosen by themselves. */
-function folderOf({ webkitRelativePath = '' }: File): string {
-  return webkitRelativePath.split('/').slice(0, -1).join('/');
+function folderOf(path: string): string {
+  return path.split('/').slice(0, -1).join('/');
 }
 
 /** A folder on a server. */

@@ -23,15 +23,18 @@ import { splitUrls } from './split-names.ts';
  *   `address-invalid`, `download-failed`, `range-unsupported`, `source-changed`; `signal.reason` when aborted
  */
 export async function openSource(source: ImportSource, options: OpenOptions = {}): Promise<OpenedSource> {
-  if (source.kind === 'files') return openFiles(source.files, options);
+  if (source.kind === 'files') return openFiles(source, options);
   const address = parseAddress(source.address, options.hub);
   return address.layout === 'mlc'
     ? openMlcFolder(remoteFolder(address, options))
     : openRemoteGguf(address, options);
 }
 
-async function openFiles(files: readonly File[], options: OpenOptions): Promise<OpenedSource> {
-  const folder = chosenFolder(files);
+async function openFiles(
+  { files, paths }: ImportSource & { kind: 'files' },
+  options: OpenOptions,
+): Promise<OpenedSource> {
+  const folder = chosenFolder(files, paths);
   if (folder !== null) return openMlcFolder(folder);
   const models = files.filter(({ name }) => name.toLowerCase().endsWith('.gguf'));
   // One file of another name may still be a GGUF: its first bytes tell.

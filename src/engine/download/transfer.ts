@@ -197,7 +197,7 @@ function checkStatus(response: Response, { url, acceptStatus }: TransferRequest,
       nextStep: isTransientStatus(status)
         ? 'The server is busy or out of order: try again later. What is stored is kept.'
         : status === 401 || status === 403
-          ? 'The server wants to know who you are: download the file with your account and choose it from your disk.'
+          ? 'It is not there, or not for everybody: check the address, or download the file with your account and choose it from your disk.'
           : 'Check the address.',
       data: { url, status },
     },

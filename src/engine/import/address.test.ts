@@ -38,6 +38,8 @@ describe('addresses', () => {
     ],
     [`${HF}owner/repo/tree/main`, 'mlc', `${HF}owner/repo/resolve/main/`, 'main'],
     [`${HF}owner/repo/tree/main/sub`, 'mlc', `${HF}owner/repo/resolve/main/sub/`, 'sub'],
+    ['https://hf.co/owner/repo/blob/main/m.gguf', 'gguf', `${HF}owner/repo/resolve/main/m.gguf`, 'm.gguf'],
+    ['https://hf.co/owner/repo', 'mlc', `${HF}owner/repo/resolve/main/`, 'repo'],
     [`${HF}owner/repo`, 'mlc', `${HF}owner/repo/resolve/main/`, 'repo'],
   ])('%s', (text, layout, url, name) => {
     expect(parseAddress(text)).toEqual({ layout, url, name });

@@ -19,6 +19,8 @@ export interface SourceAddress {
 }
 
 export const HUGGING_FACE = 'https://huggingface.co/';
+/** It leads there. */
+const SHORT_HUB = 'hf.co';
 
 const FORMS = 'https://host/model.gguf, https://host/folder/, hf:owner/repo/model.gguf or hf:owner/repo';
 
@@ -52,6 +54,7 @@ export function parseAddress(text: string, hub: string = HUGGING_FACE): SourceAd
   }
   if (url.username !== '' || url.password !== '') throw invalid(address, 'carries a user name or password');
   url.hash = '';
+  if (url.hostname === SHORT_HUB) url.hostname = new URL(HUGGING_FACE).hostname;
   return (url.href.startsWith(hub) ? parseHubPage(url, address, hub) : null) ?? describeUrl(url);
 }
 

@@ -19,11 +19,13 @@ const LIMITS = { maxRecordBytes: 64 << 10, maxShardBytes: 256 << 10 };
 const ID = 'tiny-mistral-q4f16_1';
 
 let folder: MlcFolder;
+/** With the list of tensors under its older name. */
+let older: MlcFolder;
 let server: HostileServer;
 
 beforeAll(async () => {
   folder = createMlcFolder();
-  const older = createMlcFolder({ cacheFile: 'ndarray-cache.json' });
+  older = createMlcFolder({ cacheFile: 'ndarray-cache.json' });
   const at = (path: string, { files }: MlcFolder) =>
     [...files].map(([name, bytes]): [string, Uint8Array] => [`${path}${name}`, bytes]);
   server = await startHostileServer(
@@ -101,10 +103,10 @@ test('chosen as files: previewed and stored, each weight as the folder has it', 
 test('dropped as a folder, whose files do not tell where they lie: called as the folder is', async () => {
   const { manager, store } = create();
   const { files } = chosen(folder, '') as ImportSource & { kind: 'files' };
-  const older = new File(['{}'], 'tokenizer.json');
+  const other = new File(['{}'], 'tokenizer.json');
   const source: ImportSource = {
     kind: 'files',
-    files: [...files, older],
+    files: [...files, other],
     paths: [...files.map(({ name }) => `models/my-mistral/${name}`), 'models/my-mistral/old/tokenizer.json'],
   };
   expect(await manager.importModel(source)).toMatchObject({
@@ -120,6 +122,29 @@ test('by address, and of a hub under the older names', async () => {
     const info = await manager.importModel({ kind: 'address', address });
     expect(info.source.url).toContain('tiny-mistral/');
     await expectStored(store);
+  }
+});
+
+test('from a host that answers 403 for what it does not have', async () => {
+  const bucket = await startHostileServer(
+    new Map([...older.files].map(([name, bytes]): [string, Uint8Array] => [`/tiny-mistral/${name}`, bytes])),
+  );
+  const refuse = (...names: string[]) =>
+    bucket.setFaults(
+      names.map((name) => ({ kind: 'status', path: `/tiny-mistral/${name}`, status: 403, times: 99 })),
+    );
+  try {
+    const source: ImportSource = { kind: 'address', address: `${bucket.url}tiny-mistral/` };
+    refuse('tensor-cache.json');
+    expect(await create().manager.inspectSource(source)).toMatchObject({ id: ID });
+    refuse('tensor-cache.json', 'ndarray-cache.json');
+    await expect(create().manager.inspectSource(source)).rejects.toMatchObject({
+      code: 'download-failed',
+      data: { status: 403 },
+      nextStep: expect.stringContaining('check the address'),
+    });
+  } finally {
+    await bucket.close();
   }
 });
 

@@ -100,17 +100,35 @@ interface NamedText {
   text: string;
 }
 
-async function readText(folder: ModelFolder, names: readonly string[]): Promise<NamedText | null> {
+/**
+ * The first of these files that there is. Some hosts answer 403 for what they do not have: that is an error only where
+ * there is nothing else to take.
+ */
+async function findText(
+  folder: ModelFolder,
+  names: readonly string[],
+): Promise<{ found: NamedText | null; refusal: unknown }> {
+  let refusal: unknown = null;
   for (const name of names) {
-    const text = await folder.readText(name);
-    if (text !== null) return { name, text };
+    try {
+      const text = await folder.readText(name);
+      if (text !== null) return { found: { name, text }, refusal: null };
+    } catch (error) {
+      if (!isTramontaneError(error) || error.data.status !== 403) throw error;
+      refusal ??= error;
+    }
   }
-  return null;
+  return { found: null, refusal };
+}
+
+async function readText(folder: ModelFolder, names: readonly string[]): Promise<NamedText | null> {
+  return (await findText(folder, names)).found;
 }
 
 export async function requireText(folder: ModelFolder, names: readonly string[]): Promise<NamedText> {
-  const found = await readText(folder, names);
+  const { found, refusal } = await findText(folder, names);
   if (found !== null) return found;
+  if (refusal !== null) throw refusal;
   throw new TramontaneError('config-invalid', `${folder.name} has no ${names.join(' and no ')}.`, {
     nextStep:
       'Choose a folder in the layout of MLC (mlc-chat-config.json, tensor-cache.json, tokenizer.json), or a GGUF.',
@@ -274,7 +292,7 @@ async function fetchText(url: string, name: string, options: OpenOptions): Promi
       }),
     );
   } catch (error) {
-    if (isTramontaneError(error) && error.data.status === 404) return null;
+    if (isTramontaneError(error) && (error.data.status === 404 || error.data.status === 410)) return null;
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 /** The manager over a store in memory, with files as a browser hands them over. */
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { writeGguf } from '../../tests/tools/gguf-writer.ts';
 import { MemorySink } from '../../tests/tools/memory-sink.ts';
 import { splitGguf } from '../../tests/tools/split-gguf.ts';
 import { createTinyMistralGguf } from '../../tests/tools/tiny-mistral.ts';
@@ -323,6 +324,22 @@ describe('a stored model', () => {
     });
   });
 
+  test('is not taken for damaged because of one read that failed', async () => {
+    const { manager, store } = create();
+    await manager.importModel(from(file()));
+    const readFile = store.readFile.bind(store);
+    let reads = 0;
+    store.readFile = async (id, name) => {
+      const blob = await readFile(id, name);
+      if (++reads === 3) {
+        vi.spyOn(blob!, 'arrayBuffer').mockRejectedValueOnce(new DOMException('Busy.', 'NotReadableError'));
+      }
+      return blob;
+    };
+    expect((await manager.verifyModel(ID)).damaged).toEqual([]);
+    expect(await manager.listStoredModels()).toHaveLength(1);
+  });
+
   test('is exported as a folder, with an entry for a site', async () => {
     const { manager, store } = create();
     const info = await manager.importModel(from(file()));
@@ -351,6 +368,24 @@ describe('a stored model', () => {
       },
     ]);
     await expect(manager.exportModel('other')).rejects.toMatchObject({ code: 'model-unknown' });
+  });
+
+  test('of a long name is exported, too', async () => {
+    const { manager } = create();
+    const { metadata, tensors } = await parseGguf(memorySource(bytes));
+    const named = writeGguf({
+      metadata: [...new Map([...metadata, ['general.name', { type: 'string', value: 'long '.repeat(30) }]])],
+      tensors: tensors.map(({ name, type, dimensions, offsetBytes, byteLength }) => ({
+        ...{ name, type, dimensions: [...dimensions] },
+        bytes: bytes.subarray(offsetBytes, offsetBytes + byteLength),
+      })),
+    });
+    const { id } = await manager.importModel(from(file(named)));
+    expect(id).toHaveLength(83);
+    const { contents } = await manager.exportModel(id);
+    expect(readTar(new Uint8Array(await contents.arrayBuffer())).has(`${id}/mlc-chat-config.json`)).toBe(
+      true,
+    );
   });
 
   test('stays whole where an interrupted import of the same name is discarded', async () => {
@@ -404,7 +439,11 @@ function readTar(archive: Uint8Array): Map<string, Uint8Array> {
     const text = (from: number, length: number) =>
       new TextDecoder().decode(archive.subarray(offset + from, offset + from + length)).replace(/\0.*$/s, '');
     const byteLength = Number.parseInt(text(124, 12), 8);
-    files.set(text(0, 100), archive.subarray(offset + 512, offset + 512 + byteLength));
+    const prefix = text(345, 155);
+    files.set(
+      `${prefix}${prefix && '/'}${text(0, 100)}`,
+      archive.subarray(offset + 512, offset + 512 + byteLength),
+    );
     offset += 512 + Math.ceil(byteLength / 512) * 512;
   }
   return files;

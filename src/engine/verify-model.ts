@@ -39,18 +39,23 @@ export async function verifyModel(
   return { ...report, damaged: report.damaged.map(({ name }) => name) };
 }
 
-/** Reads a file whole, and compares it with what was stored. */
+/** Reads a file whole, and compares it with what was stored. Once more where it differs: a read may fail by chance. */
 export async function isIntact(store: WeightStore, id: string, file: StoredFile): Promise<boolean> {
+  return (await isReadIntact(store, id, file)) || (await isReadIntact(store, id, file));
+}
+
+async function isReadIntact(store: WeightStore, id: string, file: StoredFile): Promise<boolean> {
   const blob = await store.readFile(id, file.storedName);
   if (blob?.size !== file.byteLength) return false;
+  let bytes: ArrayBuffer;
   try {
-    const bytes = await blob.arrayBuffer();
-    return file.sha256 === null || (await sha256Hex(bytes)) === file.sha256;
+    bytes = await blob.arrayBuffer();
   } catch (error) {
     // What the browser cannot read from the disk.
     if (error instanceof DOMException) return false;
     throw error;
   }
+  return file.sha256 === null || (await sha256Hex(bytes)) === file.sha256;
 }
 
 /**

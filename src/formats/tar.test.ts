@@ -31,6 +31,13 @@ test.skipIf(process.platform === 'win32')("the system's own tar unpacks it", asy
   for (const [name, bytes] of files) {
     expect(Buffer.compare(readFileSync(join(folder, 'modèle', name)), bytes), name).toBe(0);
   }
+  const deep = `${'f'.repeat(80)}/${'g'.repeat(74)}/${'n'.repeat(100)}`;
+  writeFileSync(
+    join(folder, 'deep.tar'),
+    new Uint8Array(await createTar([{ path: deep, contents: new Blob(['deep']) }], MODIFIED).arrayBuffer()),
+  );
+  execFileSync('tar', ['-xf', 'deep.tar'], { cwd: folder });
+  expect(readFileSync(join(folder, deep), 'utf8')).toBe('deep');
   const list = execFileSync('tar', ['--utc', '-tvf', 'model.tar'], { cwd: folder, encoding: 'utf8' });
   expect(list).toContain('2026-01-02');
   expect(list).toContain('-rw-r--r--');
@@ -41,5 +48,7 @@ test('what the format cannot hold is refused', () => {
   expect(tar('a'.repeat(101), new Blob())).toThrow(RangeError);
   expect(tar('é'.repeat(51), new Blob())).toThrow(RangeError);
   expect(tar('a'.repeat(100), new Blob())).not.toThrow();
+  expect(tar(`${'a'.repeat(155)}/${'b'.repeat(100)}`, new Blob())).not.toThrow();
+  expect(tar(`${'a'.repeat(156)}/${'b'.repeat(100)}`, new Blob())).toThrow(RangeError);
   expect(tar('a', { size: 8 ** 11 } as Blob)).toThrow(RangeError);
 });

@@ -7,9 +7,13 @@ const BLOCK = 512;
 /** Of a file: eleven octal digits. */
 const MAX_FILE_BYTES = 8 ** 11 - 1;
 const MAX_NAME_BYTES = 100;
+const MAX_PREFIX_BYTES = 155;
 
 export interface TarFile {
-  /** Path within the archive, with `/` between folders. At most 100 bytes of UTF-8. */
+  /**
+   * Path within the archive, with `/` between folders. At most 100 bytes of UTF-8, and as many as 155 more before one of
+   * the slashes.
+   */
   path: string;
   contents: Blob;
 }
@@ -42,7 +46,19 @@ const FIELDS = {
   type: [156, 1],
   magic: [257, 6],
   version: [263, 2],
+  prefix: [345, MAX_PREFIX_BYTES],
 } as const;
+
+/** The folders that do not fit into the name go to the prefix; the slash between the two is not written. */
+function splitPath(path: string): [prefix: string, name: string] {
+  const byteLengthOf = (text: string) => new TextEncoder().encode(text).byteLength;
+  if (byteLengthOf(path) <= MAX_NAME_BYTES) return ['', path];
+  for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
+    const [prefix, name] = [path.slice(0, slash), path.slice(slash + 1)];
+    if (byteLengthOf(name) <= MAX_NAME_BYTES) return [prefix, name];
+  }
+  return ['', path];
+}
 
 function createHeader(path: string, byteLength: number, modifiedMs: number): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(BLOCK);
@@ -58,7 +74,9 @@ function createHeader(path: string, byteLength: number, modifiedMs: number): Uin
   if (byteLength > MAX_FILE_BYTES) {
     throw new RangeError(`"${path}" has ${byteLength} bytes, a tar holds files of at most ${MAX_FILE_BYTES}`);
   }
-  write('name', path);
+  const [prefix, name] = splitPath(path);
+  write('prefix', prefix);
+  write('name', name);
   writeNumber('mode', 0o644);
   writeNumber('owner', 0);
   writeNumber('group', 0);

@@ -37,21 +37,23 @@ export async function planSource(
 
 /** The same for every source of the same name and quantization: a newer build replaces an older one. */
 export function modelId(name: string, quantization: string): string {
-  const [base, suffix] = [slug(name), slug(quantization)];
+  const [base, suffix] = [slug(name, MAX_NAME_SLUG), slug(quantization, MAX_QUANTIZATION_SLUG)];
   return base.endsWith(suffix) ? base : `${base}-${suffix}`;
 }
 
-const MAX_SLUG = 80;
+/** Together they fit where a tar keeps a folder's name. */
+const MAX_NAME_SLUG = 80;
+const MAX_QUANTIZATION_SLUG = 40;
 
-function slug(text: string): string {
+function slug(text: string, maxLength: number): string {
   const plain = text
-    .slice(0, MAX_SLUG)
+    .slice(0, maxLength)
     .normalize('NFKD')
     .toLowerCase()
     .replace(/\p{M}/gu, '')
     .replace(/[^a-z0-9._]+/g, '-')
     .replace(/^[-.]+|[-.]+$/g, '')
-    .slice(0, MAX_SLUG);
+    .slice(0, maxLength);
   return plain === '' ? 'model' : plain;
 }
 

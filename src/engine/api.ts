@@ -365,7 +365,7 @@ export interface StoreReadTiming {
   ms: number;
   /** Of the shards, as they are stored. */
   storedBytes: number;
-  /** Taken out of the store by the load of the model: shards and small files. */
+  /** Of shards, taken out of the store by the load of the model. */
   loadReadBytes: number;
 }
 

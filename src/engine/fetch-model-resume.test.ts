@@ -3,9 +3,11 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createFolderModel, damageFile, findFault } from '../../tests/tools/folder-model.ts';
 import { type HostileServer, startHostileServer } from '../../tests/tools/hostile-server.ts';
 import { createTestClock } from '../../tests/tools/test-clock.ts';
+import { TramontaneError } from '../base/errors.ts';
 import { MemoryWeightStore } from '../storage/weight-store.ts';
 import type { Progress } from './api.ts';
 import { type FetchModelOptions, fetchModel } from './fetch-model.ts';
+import { ModelReader } from './model-reader.ts';
 import { listPendingModels } from './stored-models.ts';
 
 const model = await createFolderModel();
@@ -183,6 +185,54 @@ test('a model without an address comes from the store, or not at all', async () 
   await expect(fetchModel({ id: 'other' }, options)).rejects.toMatchObject({ code: 'model-unknown' });
   await store.dropFiles('m', [(await store.readModel('m'))!.files[0]!.storedName]);
   await expect(fetchModel({ id: 'm' }, options)).rejects.toMatchObject({ code: 'model-unknown' });
+});
+
+test('a load goes on with the small files it began with, whatever another tab stores meanwhile', async () => {
+  const store = new MemoryWeightStore();
+  const { shards, smallFiles } = await fetchTo(store);
+  const reader = new ModelReader(store, 'm', shards, smallFiles);
+  const other = await createFolderModel({ seed: 9 });
+  const own = await startHostileServer(other.files);
+  try {
+    await fetchModel({ id: 'm', url: own.url }, { store, baseUrl: own.url });
+  } finally {
+    await own.close();
+  }
+  for (const name of ['mlc-chat-config.json', 'tensor-cache.json', 'tokenizer.json']) {
+    expect(Buffer.from(await reader.read(name)), name).toEqual(Buffer.from(model.files.get(`/${name}`)!));
+  }
+});
+
+test.each<[string, string, string]>([
+  ['cannot be parsed', 'mlc-chat-config.json', '{"temper'],
+  ['lists other shards', 'tensor-cache.json', '{"records":[]}'],
+  ['is refused by the check', 'tokenizer.json', '{"model":0}'],
+])('a stored small file that %s is looked at, dropped, and fetched alone', async (_, name, text) => {
+  const store = new MemoryWeightStore();
+  await fetchTo(store);
+  await damageFile(store, 'm', name, new Blob([text]));
+  const refuse = ({ tokenizer }: { tokenizer: string }) => {
+    if (tokenizer !== '{}') throw new TramontaneError('tokenizer-invalid', 'No tokenizer.');
+  };
+  await expect(fetchModel({ id: 'm' }, { store, baseUrl: server.url, check: refuse })).rejects.toMatchObject({
+    code: 'shard-altered',
+    data: { files: [name] },
+  });
+  expect(await store.readModel('m')).toBeNull();
+  server.answers.length = 0;
+  await fetchTo(store);
+  expect(shardBytesSent()).toBe(0);
+});
+
+test('what is refused for no fault of the stored files is told as it is', async () => {
+  const store = new MemoryWeightStore();
+  await fetchTo(store);
+  const error = new TramontaneError('config-invalid', 'No.');
+  const refuse = () => {
+    throw error;
+  };
+  await expect(fetchModel({ id: 'm' }, { store, baseUrl: server.url, check: refuse })).rejects.toBe(error);
+  expect(await store.readModel('m')).not.toBeNull();
 });
 
 test.each(['md5', 'none'] as const)(

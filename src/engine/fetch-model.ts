@@ -24,6 +24,7 @@ import {
 import type { ModelSource, Progress } from './api.ts';
 import { downloadShard, type ShardDownloadOptions } from './download/shard-download.ts';
 import { fetchSmallFiles } from './download/small-files.ts';
+import { ModelReader } from './model-reader.ts';
 import { listShards, parseJson } from './shard-list.ts';
 import { obstructedError, readModelFacts } from './stored-models.ts';
 
@@ -35,6 +36,8 @@ export interface FetchedModel {
   tensorCache: unknown;
   /** Shards in their order. */
   shards: readonly StoredFile[];
+  /** Bytes of the small files, of the build that the shards are of: another tab may replace those in the store. */
+  smallFiles: ReadonlyMap<string, ArrayBuffer>;
 }
 
 /** The small files of a model, as parsed JSON; the tokenizer as text. */
@@ -61,6 +64,8 @@ export interface FetchModelOptions
   restart?: boolean | undefined;
 }
 
+type SmallFiles = FetchedModel['smallFiles'];
+
 const PARALLEL_DOWNLOADS = 4;
 /** Bounds the shards that are in memory at once. */
 const WINDOW_BYTES = 256 << 20;
@@ -76,30 +81,40 @@ const PATIENCE_MS = 10_000;
 export async function fetchModel(source: ModelSource, options: FetchModelOptions): Promise<FetchedModel> {
   const { store, signal } = options;
   const folder = source.url === undefined ? null : folderUrl(source.url, options.baseUrl);
-  const description = await readDescription(source, folder, options);
-  let config = await parseJson(description.files, CONFIG_FILE);
-  if (options.configure !== undefined && !description.offline) {
-    config = options.configure(config);
-    description.files.set(CONFIG_FILE, new Blob([JSON.stringify(config)]));
+  const reader = new ModelReader(store, source.id);
+  const { smallFiles, isStored } = await readDescription(source, folder, reader, options);
+  try {
+    let config = parseJson(smallFiles, CONFIG_FILE);
+    const tensorCache = parseJson(smallFiles, TENSOR_CACHE_FILE);
+    const tokenizer = new TextDecoder().decode(smallFiles.get(TOKENIZER_FILE));
+    if (options.configure !== undefined && !isStored) {
+      config = options.configure(config);
+      smallFiles.set(CONFIG_FILE, toBytes(JSON.stringify(config)));
+    }
+    options.check?.({ config, tensorCache, tokenizer });
+    const shards = listShards(tensorCache);
+    if (folder === null || isStored) {
+      await requireStored(store, source.id, shards, folder !== null);
+    } else {
+      const model: NewModel = {
+        id: source.id,
+        source: { kind: 'site', name: lastSegment(folder.href), url: folder.href },
+        identity: null,
+        facts: readModelFacts(config, source),
+        files: shards,
+      };
+      await ensureStored(model, folder, smallFiles, options);
+    }
+    signal?.throwIfAborted();
+    return { config, tensorCache, shards, smallFiles };
+  } catch (error) {
+    // What makes no sense may be a file that the disk has damaged.
+    throw isStored && isTramontaneError(error) ? await reader.explain(error) : error;
   }
-  const tensorCache = await parseJson(description.files, TENSOR_CACHE_FILE);
-  const tokenizer = (await description.files.get(TOKENIZER_FILE)?.text()) ?? '';
-  options.check?.({ config, tensorCache, tokenizer });
-  const shards = listShards(tensorCache);
-  if (folder === null || description.offline) {
-    await requireStored(store, source.id, shards, folder !== null);
-  } else {
-    const model: NewModel = {
-      id: source.id,
-      source: { kind: 'site', name: lastSegment(folder.href), url: folder.href },
-      identity: null,
-      facts: readModelFacts(config, source),
-      files: shards,
-    };
-    await ensureStored(model, folder, description.files, options);
-  }
-  signal?.throwIfAborted();
-  return { config, tensorCache, shards };
+}
+
+function toBytes(text: string): ArrayBuffer {
+  return new TextEncoder().encode(text).buffer;
 }
 
 /** A model that was stored with a library of its own is run by it, though nobody says so. */
@@ -115,53 +130,53 @@ function folderUrl(url: string, baseUrl: string): URL {
 }
 
 interface Description {
-  files: Map<string, Blob>;
-  /** True if the files come from the store because the model's folder could not be reached. */
-  offline: boolean;
+  /** By name. */
+  smallFiles: Map<string, ArrayBuffer>;
+  /** True if they come from the store: there is no folder, or it could not be reached. */
+  isStored: boolean;
 }
 
 /** The small files: from the folder, which may have changed; from the store where it cannot be reached. */
 async function readDescription(
   source: ModelSource,
   folder: URL | null,
+  reader: ModelReader,
   options: FetchModelOptions,
 ): Promise<Description> {
   const { store, baseUrl, clock, signal } = options;
-  const isStored = (await store.readModel(source.id)) !== null;
+  const isWhole = (await store.readModel(source.id)) !== null;
   const names = [CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE];
   const urls = new Map(names.map((name) => [name, new URL(name, folder ?? baseUrl).href]));
   if (source.modelLibUrl !== undefined) urls.set(LIBRARY_FILE, new URL(source.modelLibUrl, baseUrl).href);
   if (folder === null) {
-    const files = isStored ? await readSmallFiles(store, source.id, urls.keys()) : null;
-    if (files !== null) return { files, offline: true };
+    if (isWhole) return { smallFiles: await readSmallFiles(reader, urls.keys()), isStored: true };
     throw new TramontaneError('model-unknown', `${source.id} is not stored here.`, {
       nextStep: 'Import the model again.',
       data: { model: source.id },
     });
   }
   try {
-    const patience = isStored ? { attempts: 1, stallMs: options.stallMs ?? PATIENCE_MS } : {};
-    const files = await fetchSmallFiles(urls, { clock, signal, stallMs: options.stallMs, ...patience });
-    return { files, offline: false };
+    const patience = isWhole ? { attempts: 1, stallMs: options.stallMs ?? PATIENCE_MS } : {};
+    const smallFiles = await fetchSmallFiles(urls, { clock, signal, stallMs: options.stallMs, ...patience });
+    return { smallFiles, isStored: false };
   } catch (error) {
-    if (!isStored || !isTramontaneError(error)) throw error;
-    const files = await readSmallFiles(store, source.id, urls.keys());
-    if (files === null) throw error;
-    return { files, offline: true };
+    if (!isWhole || !isTramontaneError(error)) throw error;
+    const present = new Set(await store.listFiles(source.id));
+    if ([...urls.keys()].some((name) => !present.has(name))) throw error;
+    return { smallFiles: await readSmallFiles(reader, urls.keys()), isStored: true };
   }
 }
 
-/** @returns null where one is not there. */
+/** @throws TramontaneError `shard-missing`, `storage-failed`, `shard-altered` where one is not what was stored */
 async function readSmallFiles(
-  store: WeightStore,
-  modelId: string,
+  reader: ModelReader,
   names: Iterable<string>,
-): Promise<Map<string, Blob> | null> {
-  const files = new Map<string, Blob>();
-  for (const name of names) {
-    const blob = await store.readFile(modelId, name);
-    if (blob === null) return null;
-    files.set(name, blob);
+): Promise<Map<string, ArrayBuffer>> {
+  const files = new Map<string, ArrayBuffer>();
+  try {
+    for (const name of names) files.set(name, await reader.read(name));
+  } catch (error) {
+    throw isTramontaneError(error) ? await reader.explain(error) : error;
   }
   return files;
 }
@@ -204,7 +219,7 @@ async function findMissing(
 async function ensureStored(
   model: NewModel,
   folder: URL,
-  smallFiles: ReadonlyMap<string, Blob>,
+  smallFiles: SmallFiles,
   options: FetchModelOptions,
 ): Promise<void> {
   const { store, signal, wait = true } = options;
@@ -227,14 +242,14 @@ async function ensureStored(
 async function isSameModel(
   stored: StoredModel | null,
   model: NewModel,
-  smallFiles: ReadonlyMap<string, Blob>,
+  smallFiles: SmallFiles,
 ): Promise<boolean> {
   if (stored === null || stored.source.url !== model.source.url) return false;
   const names = (files: readonly StoredFile[]) => files.map((file) => file.storedName).join('/');
   if (names(stored.files) !== names(model.files) || stored.smallFiles.length !== smallFiles.size)
     return false;
   for (const { name, sha256 } of stored.smallFiles) {
-    const contents = await smallFiles.get(name)?.arrayBuffer();
+    const contents = smallFiles.get(name);
     if (contents === undefined || (await sha256Hex(contents)) !== sha256) return false;
   }
   return true;
@@ -261,7 +276,7 @@ function watchOther(modelId: string, { store, onProgress }: FetchModelOptions): 
 async function storeModel(
   model: NewModel,
   folder: URL,
-  smallFiles: ReadonlyMap<string, Blob>,
+  smallFiles: SmallFiles,
   options: FetchModelOptions,
 ): Promise<void> {
   const { store } = options;
@@ -308,7 +323,8 @@ async function storeModel(
     });
   }
   const files = model.files.map((file) => stored.get(file.storedName) ?? file);
-  await store.writeModel({ ...model, files }, smallFiles);
+  const blobs = new Map(Array.from(smallFiles, ([name, bytes]) => [name, new Blob([bytes])]));
+  await store.writeModel({ ...model, files }, blobs);
 }
 
 async function downloadShards(

@@ -1,5 +1,4 @@
 /** What is running, exactly, as benchmark reports tell it. */
-import { sha256Hex } from '../base/sha256.ts';
 import { runtimeVersion } from '../modellib/runtime/runtime.generated.ts';
 import type { ModelFiles } from '../models/model-files.ts';
 import type { LoadedModelFacts } from './api.ts';
@@ -12,25 +11,24 @@ export interface LoadedParts {
   parsed: ModelFiles | null;
   /** The content of `mlc-chat-config.json`. */
   config: unknown;
+  tensorCacheSha256: string;
   weightBytes: number;
   library: LoadedModelFacts['library'];
   /** False for a prebuilt library. */
   generated: boolean;
 }
 
-/** @param tensorCache the bytes of `tensor-cache.json` */
-export async function describeLoadedModel(
-  { id, parsed, config, weightBytes, library, generated }: LoadedParts,
-  tensorCache: ArrayBuffer,
+export function describeLoadedModel(
+  { id, parsed, config, tensorCacheSha256, weightBytes, library, generated }: LoadedParts,
   { limits, features }: GPUDevice,
-): Promise<LoadedModelFacts> {
+): LoadedModelFacts {
   return {
     name: parsed?.origin.name ?? id,
     quantization: parsed?.origin.quantization ?? readQuantization(config),
     parameterCount: parsed?.origin.parameterCount ?? null,
     weightBytes,
     sourceSha256: parsed?.origin.sha256 ?? null,
-    tensorCacheSha256: await sha256Hex(tensorCache),
+    tensorCacheSha256,
     library,
     runtime: generated ? runtimeVersion : null,
     webLlm: SUPPORTED_WEBLLM_VERSION,

@@ -11,7 +11,8 @@ const SUSPECT_SHARDS = 3;
 
 /** Failures of a load that a damaged file may be behind. */
 const SUSPICIOUS: readonly ErrorCode[] = [
-  ...(['engine-failed', 'tokenizer-invalid', 'config-invalid'] as const),
+  ...(['engine-failed', 'tokenizer-invalid', 'tokenizer-unsupported', 'config-invalid'] as const),
+  ...(['architecture-unsupported', 'template-unsupported', 'library-invalid'] as const),
   ...(['shard-missing', 'shard-truncated', 'shard-altered', 'storage-failed'] as const),
 ];
 
@@ -22,13 +23,21 @@ export class ModelReader {
   readonly shards: readonly StoredFile[];
   readonly #store: WeightStore;
   readonly #id: string;
+  readonly #given: ReadonlyMap<string, ArrayBuffer>;
   #readBytes = 0;
   #lastShards: string[] = [];
 
-  constructor(store: WeightStore, id: string, shards: readonly StoredFile[] = []) {
+  /** @param given files that are in memory, by name: they are not read again */
+  constructor(
+    store: WeightStore,
+    id: string,
+    shards: readonly StoredFile[] = [],
+    given: ReadonlyMap<string, ArrayBuffer> = new Map(),
+  ) {
     this.#store = store;
     this.#id = id;
     this.shards = shards;
+    this.#given = given;
   }
 
   /** Bytes taken out of the store so far. */
@@ -38,6 +47,8 @@ export class ModelReader {
 
   /** @throws TramontaneError `shard-missing`, `shard-truncated`, `storage-failed` */
   async read(name: string): Promise<ArrayBuffer> {
+    const given = this.#given.get(name);
+    if (given !== undefined) return given;
     const shard = this.shards.find((candidate) => candidate.name === name);
     if (shard !== undefined) this.#lastShards = [...this.#lastShards, name].slice(-SUSPECT_SHARDS);
     const blob = await this.#store.readFile(this.#id, shard?.storedName ?? name);

@@ -33,9 +33,9 @@ export function listShards(tensorCache: unknown): StoredFile[] {
 }
 
 /** @throws TramontaneError `config-invalid` */
-export async function parseJson(files: ReadonlyMap<string, Blob>, file: string): Promise<unknown> {
+export function parseJson(files: ReadonlyMap<string, ArrayBuffer>, file: string): unknown {
   try {
-    return JSON.parse((await files.get(file)?.text()) ?? '');
+    return JSON.parse(new TextDecoder().decode(files.get(file)));
   } catch (error) {
     throw new TramontaneError('config-invalid', `${file} is not JSON: ${errorMessage(error)}`, {
       nextStep: 'Check the address of the model, or import it again.',

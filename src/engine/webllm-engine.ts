@@ -266,9 +266,8 @@ export class WebLlmEngine implements BenchmarkEngine {
   }
 
   async describeModel(): Promise<LoadedModelFacts> {
-    const { source, parts, adapter } = this.#requireSession();
-    const tensorCache = await new ModelReader(this.#options.store, source.id).read(TENSOR_CACHE_FILE);
-    return describeLoadedModel(parts, tensorCache, adapter.gpuDevice);
+    const { parts, adapter } = this.#requireSession();
+    return describeLoadedModel(parts, adapter.gpuDevice);
   }
 
   async tokenizeChat(messages: readonly ChatMessage[]): Promise<number[]> {
@@ -369,7 +368,7 @@ export class WebLlmEngine implements BenchmarkEngine {
     const { signal, onProgress } = options;
     const { parsed, plan } = preparation ?? { parsed: null, plan: null };
     const generated = source.modelLibUrl === undefined;
-    const reader = new ModelReader(this.#options.store, source.id, files.shards);
+    const reader = new ModelReader(this.#options.store, source.id, files.shards, files.smallFiles);
     const overrides: Record<string, unknown> = {};
     if (options.contextLength !== undefined) {
       overrides.context_window_size = options.contextLength;
@@ -378,9 +377,6 @@ export class WebLlmEngine implements BenchmarkEngine {
     }
     if (parsed !== null) overrides.conv_template = plainTemplate(parsed.description.stopTokenIds);
     const wasm = plan === null ? new Uint8Array(await reader.read(LIBRARY_FILE)) : link(plan.spec);
-    const libraryUrl = URL.createObjectURL(new Blob([wasm], { type: 'application/wasm' }));
-
-    const webllm = await import('@mlc-ai/web-llm');
     const baseUrl = `${STORE_URL}${encodeURIComponent(source.id)}/resolve/main/`;
     const totalBytes = files.shards.reduce((sum, shard) => sum + shard.byteLength, 0);
     const read = new ProgressMeter(totalBytes);
@@ -388,34 +384,13 @@ export class WebLlmEngine implements BenchmarkEngine {
     const shardNames = files.shards.map((shard) => shard.name);
     const kernelCount = plan === null ? 1 : countKernels(plan.spec);
 
-    const engine = new webllm.MLCEngine({
-      logLevel: 'SILENT',
-      appConfig: {
-        cacheBackend: 'cache',
-        model_list: [
-          {
-            model: baseUrl,
-            model_id: source.id,
-            model_lib: libraryUrl,
-          },
-        ],
-      },
-      initProgressCallback: ({ progress, text }) => {
-        if (!/shader modules/.test(text)) return;
-        const compile: Progress = {
-          phase: 'compile',
-          bytes: Math.round(progress * kernelCount),
-          totalBytes: kernelCount,
-          bytesPerSecond: 0,
-          etaMs: null,
-        };
-        onProgress?.(compile);
-      },
-    });
-
-    let device: GPUDevice | null = null;
+    const made: { engine: WebLlm.MLCEngine | null; device: GPUDevice | null } = {
+      engine: null,
+      device: null,
+    };
     const failure: LoadFailure = { lost: null, gpuError: null };
     const session: { current: Session | null } = { current: null };
+    const libraryUrl = URL.createObjectURL(new Blob([wasm], { type: 'application/wasm' }));
     const restoreCaches = replaceGlobalCaches(
       createWeightCaches({
         baseUrl,
@@ -435,9 +410,35 @@ export class WebLlmEngine implements BenchmarkEngine {
       }),
     );
     try {
+      const webllm = await import('@mlc-ai/web-llm');
+      const engine = new webllm.MLCEngine({
+        logLevel: 'SILENT',
+        appConfig: {
+          cacheBackend: 'cache',
+          model_list: [
+            {
+              model: baseUrl,
+              model_id: source.id,
+              model_lib: libraryUrl,
+            },
+          ],
+        },
+        initProgressCallback: ({ progress, text }) => {
+          if (!/shader modules/.test(text)) return;
+          const compile: Progress = {
+            phase: 'compile',
+            bytes: Math.round(progress * kernelCount),
+            totalBytes: kernelCount,
+            bytesPerSecond: 0,
+            etaMs: null,
+          };
+          onProgress?.(compile);
+        },
+      });
+      made.engine = engine;
       await withDeviceCapture(
         (created) => {
-          device = created;
+          made.device = created;
           created.addEventListener('uncapturederror', (event) => {
             const { error } = event as GPUUncapturedErrorEvent;
             failure.gpuError ??= error;
@@ -481,6 +482,7 @@ export class WebLlmEngine implements BenchmarkEngine {
           id: source.id,
           parsed,
           config: files.config,
+          tensorCacheSha256: await sha256Hex(files.smallFiles.get(TENSOR_CACHE_FILE)!),
           weightBytes: totalBytes,
           library: { byteLength: wasm.byteLength, sha256: await sha256Hex(wasm) },
           generated,
@@ -493,8 +495,8 @@ export class WebLlmEngine implements BenchmarkEngine {
       };
       return session.current;
     } catch (error) {
-      await engine.unload().catch(() => undefined);
-      (device as GPUDevice | null)?.destroy();
+      await made.engine?.unload().catch(() => undefined);
+      made.device?.destroy();
       signal?.throwIfAborted();
       throw await reader.explain(explainLoadFailure(error, failure));
     } finally {

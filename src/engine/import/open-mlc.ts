@@ -18,6 +18,7 @@ import {
   type RemoteFile,
 } from '../download/remote-file.ts';
 import { withRetries } from '../download/retry.ts';
+import { MAX_SMALL_FILE_BYTES, tooLarge } from '../download/small-files.ts';
 import { FIRST_ATTEMPTS, transfer } from '../download/transfer.ts';
 import type { SourceAddress } from './address.ts';
 import { type MlcShard, readMlcModel } from './mlc-model.ts';
@@ -50,9 +51,6 @@ const CACHE_FILES = [TENSOR_CACHE_FILE, 'ndarray-cache.json'];
 const TEKKEN_FILE = 'tekken.json';
 const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
 const TEMPLATE_FILE = 'chat_template.jinja';
-/** The largest are tokenizers, of 20 MB. */
-const MAX_TEXT_BYTES = 64 << 20;
-
 /** @throws as `readMlcModel`; TramontaneError `tokenizer-*`, `template-unsupported`, `download-failed` */
 export async function openMlcFolder(folder: ModelFolder): Promise<OpenedSource> {
   const config = await requireText(folder, [CONFIG_FILE]);
@@ -236,7 +234,7 @@ export function chosenFolder(
     async readText(name) {
       const file = own.get(name);
       if (file === undefined) return null;
-      if (file.size > MAX_TEXT_BYTES) throw tooLarge(name);
+      if (file.size > MAX_SMALL_FILE_BYTES) throw tooLarge(name, null);
       return new TextDecoder().decode(await fileSource(file).read(0, file.size));
     },
     async describe(names) {
@@ -285,7 +283,7 @@ async function fetchText(url: string, name: string, options: OpenOptions): Promi
         let byteLength = 0;
         for await (const chunk of chunks) {
           byteLength += chunk.byteLength;
-          if (byteLength > MAX_TEXT_BYTES) throw tooLarge(name);
+          if (byteLength > MAX_SMALL_FILE_BYTES) throw tooLarge(name, withoutQuery(url));
           text += decoder.decode(chunk, { stream: true });
         }
         return text + decoder.decode();
@@ -338,13 +336,6 @@ class RemoteShard implements ReceivingSource {
     });
     return this.#file;
   }
-}
-
-function tooLarge(name: string): TramontaneError {
-  return new TramontaneError('config-invalid', `${name} is larger than ${MAX_TEXT_BYTES} bytes.`, {
-    nextStep: 'Choose another build of the model.',
-    data: { file: name },
-  });
 }
 
 function wrongLength(name: string, found: number, listed: number): TramontaneError {

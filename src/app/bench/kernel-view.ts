@@ -12,7 +12,7 @@ export function renderKernels(report: KernelReport): TemplateResult {
   return html`<section class="kernels" aria-labelledby="kernels-title">
     <h3 id="kernels-title">Kernel by kernel</h3>
     <p class="quiet">
-      The engine's own kernels over ${(weightBytes / 1e6).toFixed(0)} MB of random weights
+      The engine's own kernels over ${formatBytes(weightBytes)} of random weights
       (${layers.measured} of ${layers.total} layers), timed by
       ${clock === 'timestamp-query' ? "the GPU's timestamps" : 'batches, from the outside'}.
     </p>

@@ -1,4 +1,5 @@
 /** The kernel view in Markdown: what a step takes, and its kernels by their share of the time. */
+import { formatBytes } from '../../base/number-text.ts';
 import { markdownTable } from '../markdown-table.ts';
 import { type KernelRatio, kernelRatios } from './kernel-ratios.ts';
 import type { KernelReport, PhaseReport } from './kernel-report.ts';
@@ -68,7 +69,7 @@ export function kernelTables(report: KernelReport): string {
   const { layers, decode, prefill, weightBytes, notes } = report;
   const clock = report.clock === 'timestamp-query' ? 'timestamp queries' : 'bracketed batches';
   const head = [
-    `Kernel view, by ${clock}, over ${(weightBytes / 1e6).toFixed(0)} MB of random weights (${layers.measured} of ${layers.total} layers).`,
+    `Kernel view, by ${clock}, over ${formatBytes(weightBytes)} of random weights (${layers.measured} of ${layers.total} layers).`,
     `Copy bandwidth ${threeDigits(report.copyGigabytesPerSecond)} GB/s, best arithmetic ${threeDigits(report.peakGflopsPerSecond)} GFLOP/s (f32).`,
     ...notes,
   ].join(' ');

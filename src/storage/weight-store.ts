@@ -454,7 +454,8 @@ async function attempt<T>(operation: string, key: string, action: () => Promise<
       'storage-failed',
       `Cannot ${operation} ${key} in IndexedDB: ${errorMessage(error)}`,
       {
-        nextStep: 'Reload the page. Private windows and blocked site data may forbid storage.',
+        nextStep:
+          'Reload the page. The disk may be full; private windows and blocked site data may forbid storage.',
         data: { operation, key },
         cause: error,
       },

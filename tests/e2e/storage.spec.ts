@@ -26,6 +26,8 @@ declare const tramontane: CommandApi;
 
 const TINY = 'tiny-mistral';
 const SMOLLM2 = 'smollm2';
+/** The tiny model as a file to import. */
+const GGUF = 'tiny.gguf';
 /** The tiny model in many shards. */
 const PIECES = 'tiny-in-pieces';
 const MIB = 1 << 20;
@@ -60,6 +62,7 @@ test.beforeAll(async () => {
     );
     folders.set(id, new Map(await Promise.all(contents)));
   }
+  folders.set(GGUF, new Map([[`/${GGUF}`, await readFile(tiny.gguf)]]));
 });
 
 test.beforeAll(async () => {
@@ -228,6 +231,34 @@ test('two tabs that load the same model at once download it once', async () => {
     expect(shardBytesSent(server)).toBe(shardBytes(TINY));
     // The one that waits shows how far the other is.
     for (const { phases } of outcomes) expect(phases).toEqual(expect.arrayContaining(['download', 'read']));
+  });
+});
+
+test('two tabs that import the same model at once: it is stored whole, and who comes late is told', async () => {
+  await withSite(GGUF, { chunkBytes: 16_384, chunkMs: 20 }, async (server) => {
+    const pages = [await openPage(server), await openPage(server)];
+    const address = new URL(GGUF, server.url).href;
+    const outcomes = await Promise.all(
+      pages.map((page) =>
+        page.evaluate(
+          async (source) => {
+            const manager = await tramontane.createManager();
+            return manager.importModel(source).then(
+              ({ id }) => ({ id, error: null }),
+              (thrown) => ({ id: null, error: tramontane.toWireError(thrown) }),
+            );
+          },
+          { kind: 'address', address } as const,
+        ),
+      ),
+    );
+    const stored = outcomes.flatMap(({ id }) => id ?? []);
+    expect(stored.length).toBeGreaterThan(0);
+    for (const { error } of outcomes) {
+      if (error !== null) expect(error).toMatchObject({ code: 'model-busy', nextStep: expect.any(String) });
+    }
+    expect(await listStored(pages[0]!)).toEqual([stored[0]]);
+    expect(await verify(pages[1]!, stored[0]!)).toEqual([]);
   });
 });
 

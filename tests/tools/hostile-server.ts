@@ -255,7 +255,8 @@ export async function startHostileServer(
   };
 }
 
-function forward(request: IncomingMessage, response: ServerResponse, to: string): void {
+/** Has another server answer. */
+export function forward(request: IncomingMessage, response: ServerResponse, to: string): void {
   const { pathname, search } = new URL(request.url ?? '/', 'http://localhost');
   const forwarded = httpRequest(new URL(pathname + search, to), { headers: request.headers }, (answer) => {
     response.writeHead(answer.statusCode ?? 502, answer.headers);

@@ -10,6 +10,7 @@ import { type ByteSource, checkRange } from '../../src/formats/byte-source.ts';
 import { type GgmlType, ggmlByteLength } from '../../src/formats/gguf/ggml-types.ts';
 import type { GgufValue } from '../../src/formats/gguf/gguf.ts';
 import { type TensorToList, writeGgufHeader } from './gguf-writer.ts';
+import { forward } from './hostile-server.ts';
 import { MISTRAL_V11_JINJA } from './tiny-mistral.ts';
 import { byteCharacters, controlSurfaces } from './tiny-mistral-vocabulary.ts';
 
@@ -250,8 +251,14 @@ export interface SyntheticServer {
 
 const CHUNK_BYTES = 1 << 20;
 
-/** Serves the file to any origin, whole or by ranges. */
-export async function startSyntheticServer(file: SyntheticGguf): Promise<SyntheticServer> {
+/**
+ * Serves the file to any origin, whole or by ranges.
+ * @param elsewhere where requests for all other paths are answered. Default: nowhere, with 404.
+ */
+export async function startSyntheticServer(
+  file: SyntheticGguf,
+  elsewhere?: string,
+): Promise<SyntheticServer> {
   let sentBytes = 0;
   let lastByte = -1;
   const onSent = (offset: number, byteLength: number) => {
@@ -259,6 +266,10 @@ export async function startSyntheticServer(file: SyntheticGguf): Promise<Synthet
     lastByte = Math.max(lastByte, offset + byteLength - 1);
   };
   const server = createServer((request, response) => {
+    if (elsewhere !== undefined && request.url !== `/${SYNTHETIC_FILE}`) {
+      forward(request, response, elsewhere);
+      return;
+    }
     respond(file, request, response, onSent).catch((error) => response.destroy(error));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

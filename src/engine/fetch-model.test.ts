@@ -152,6 +152,8 @@ test.each([
   ['records', { records: [] }],
   ['records[0].dataPath', { records: [{ dataPath: '../x', nbytes: 4 }] }],
   ['records[0].nbytes', { records: [{ dataPath: 'x', nbytes: -4 }] }],
+  ['records[0].nbytes', { records: [{ dataPath: 'x', nbytes: 1e12 }] }],
+  ['records[0].md5sum', { records: [{ dataPath: 'x', nbytes: 4, md5sum: 7 }] }],
   ['records[0].sha256', { records: [{ dataPath: 'x', nbytes: 4, sha256: 'zz' }] }],
 ])('a tensor-cache.json with a wrong %s is refused by name', async (field, tensorCache) => {
   const files = modelFiles();

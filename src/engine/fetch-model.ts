@@ -22,10 +22,10 @@ import {
   type WeightStore,
 } from '../storage/weight-store.ts';
 import type { ModelSource, Progress } from './api.ts';
-import { downloadShard, type ShardDownloadOptions } from './download/shard-download.ts';
+import { downloadShard, type ListedShard, type ShardDownloadOptions } from './download/shard-download.ts';
 import { fetchSmallFiles } from './download/small-files.ts';
 import { ModelReader } from './model-reader.ts';
-import { listShards, parseJson } from './shard-list.ts';
+import { listMd5Sums, listShards, parseJson } from './shard-list.ts';
 import { obstructedError, readModelFacts } from './stored-models.ts';
 
 /** Name under which a prebuilt model library lies beside the weights. */
@@ -68,7 +68,7 @@ type SmallFiles = FetchedModel['smallFiles'];
 
 const PARALLEL_DOWNLOADS = 4;
 /** Bounds the shards that are in memory at once. */
-const WINDOW_BYTES = 256 << 20;
+const WINDOW_BYTES = 128 << 20;
 /** How often a tab that waits for another looks how far that one is. */
 const WATCH_MS = 1000;
 /** Where a model is stored, its folder may take as long as this to answer before it counts as out of reach. */
@@ -313,7 +313,9 @@ async function storeModel(
     await store.writePending(describe());
     // One after the other, so that no pending state overtakes a later one.
     let writing = Promise.resolve();
-    await downloadShards(model, folder, missing, options, async (shard, bytes) => {
+    const md5Sums = listMd5Sums(parseJson(smallFiles, TENSOR_CACHE_FILE));
+    const toFetch = missing.map((shard) => ({ ...shard, md5: md5Sums.get(shard.name) ?? null }));
+    await downloadShards(model, folder, toFetch, options, async ({ md5: _, ...shard }, bytes) => {
       const sha256 = shard.sha256 ?? (await sha256Hex(bytes));
       writing = writing.then(async () => {
         stored.set(shard.storedName, { ...shard, sha256 });
@@ -330,9 +332,9 @@ async function storeModel(
 async function downloadShards(
   { id, files }: NewModel,
   folder: URL,
-  missing: readonly StoredFile[],
+  missing: readonly ListedShard[],
   { store, signal, onProgress, clock, stallMs, journalBytes }: FetchModelOptions,
-  onShard: (shard: StoredFile, bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
+  onShard: (shard: ListedShard, bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
 ): Promise<void> {
   const totalBytes = sumBytes(files);
   const meter = new ProgressMeter(totalBytes, totalBytes - sumBytes(missing));

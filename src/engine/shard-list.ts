@@ -2,6 +2,10 @@
 import { errorMessage, TramontaneError } from '../base/errors.ts';
 import { TENSOR_CACHE_FILE } from '../models/model-files.ts';
 import { type StoredFile, storedName } from '../storage/weight-store.ts';
+import { MD5_PATTERN, SHA256_PATTERN } from './download/checksums.ts';
+
+/** A shard is in memory whole while it is downloaded: the largest there are hold the embedding of a large vocabulary. */
+export const MAX_SHARD_BYTES = 512 << 20;
 
 /** The shards that a tensor-cache.json lists, ours or MLC's, in order. @throws TramontaneError `config-invalid` */
 export function listShards(tensorCache: unknown): StoredFile[] {
@@ -15,20 +19,31 @@ export function listShards(tensorCache: unknown): StoredFile[] {
         throw invalid(`records[${i}].dataPath`, 'a plain file name that occurs once', dataPath);
       }
       names.add(dataPath);
-      if (!Number.isSafeInteger(nbytes) || (nbytes as number) <= 0) {
-        throw invalid(`records[${i}].nbytes`, 'a positive number of bytes', nbytes);
+      if (!Number.isSafeInteger(nbytes) || (nbytes as number) <= 0 || (nbytes as number) > MAX_SHARD_BYTES) {
+        const expected = `from 1 to ${MAX_SHARD_BYTES} bytes, which ${dataPath} may have`;
+        throw invalid(`records[${i}].nbytes`, expected, nbytes);
       }
-      if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
-        throw invalid(`records[${i}].sha256`, '64 hex digits', sha256);
-      }
-      const md5 = typeof md5sum === 'string' && /^[0-9a-f]{32}$/.test(md5sum) ? md5sum : null;
+      if (!isChecksum(sha256, SHA256_PATTERN)) throw invalid(`records[${i}].sha256`, '64 hex digits', sha256);
+      if (!isChecksum(md5sum, MD5_PATTERN)) throw invalid(`records[${i}].md5sum`, '32 hex digits', md5sum);
       return {
         name: dataPath,
-        storedName: storedName(dataPath, sha256 ?? md5),
+        storedName: storedName(dataPath, sha256 ?? md5sum ?? null),
         byteLength: nbytes as number,
         sha256: sha256 ?? null,
       };
     },
+  );
+}
+
+function isChecksum(value: unknown, pattern: RegExp): value is string | undefined {
+  return value === undefined || (typeof value === 'string' && pattern.test(value));
+}
+
+/** MD5s of shards by name, from a list that {@link listShards} has accepted. */
+export function listMd5Sums(tensorCache: unknown): ReadonlyMap<string, string> {
+  const { records } = tensorCache as { records: { dataPath: string; md5sum?: string }[] };
+  return new Map(
+    records.flatMap(({ dataPath, md5sum }) => (md5sum === undefined ? [] : [[dataPath, md5sum] as const])),
   );
 }
 

@@ -2,6 +2,7 @@
  * A model's folder made up of bytes from a seed: what downloading and storing need, and nothing that could be run. Runs
  * in Node and in a browser, where the same options give the same bytes.
  */
+import { md5Hex } from '../../src/base/md5.ts';
 import { sha256Hex } from '../../src/base/sha256.ts';
 import {
   type PendingModel,
@@ -16,7 +17,7 @@ export interface FolderModelOptions {
   seed?: number;
   /** Default: four, three of them of about 100 kB. */
   shardLengths?: readonly number[];
-  /** Which checksum the folder lists of its shards. An MD5 is made up, since nobody checks it. Default SHA-256. */
+  /** Which checksum the folder lists of its shards. Default SHA-256. */
   hash?: 'sha256' | 'md5' | 'none';
   /** Of the folder. Default `/`. */
   path?: string;
@@ -52,7 +53,7 @@ export async function createFolderModel({
         dataPath: name,
         nbytes: contents.byteLength,
         ...(hash === 'sha256' && { sha256 }),
-        ...(hash === 'md5' && { md5sum: sha256.slice(32) }),
+        ...(hash === 'md5' && { md5sum: md5Hex(contents) }),
         records: [],
       };
     }),

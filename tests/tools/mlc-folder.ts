@@ -3,6 +3,7 @@
  * `mlc_llm convert_weight` and `gen_config` would write, tensor by tensor.
  */
 import { float16ToNumber, numberToFloat16 } from '../../src/base/float16.ts';
+import { md5Hex } from '../../src/base/md5.ts';
 import { buildTokenizerJson } from '../../src/formats/tokenizer/build-tokenizer.ts';
 import {
   createMatrices,
@@ -182,9 +183,7 @@ function writeShards(tensors: readonly Tensor[], files: Map<string, Uint8Array<A
     const bytes = new Uint8Array(byteOffset);
     for (const [at, tensor] of own.entries()) bytes.set(tensor.bytes, entries[at]!.byteOffset);
     files.set(dataPath, bytes);
-    // Nobody checks it; it stands for the contents.
-    const md5sum = index.toString(16).padStart(32, '0');
-    return { dataPath, format: 'raw-shard', nbytes: byteOffset, records: entries, md5sum };
+    return { dataPath, format: 'raw-shard', nbytes: byteOffset, records: entries, md5sum: md5Hex(bytes) };
   });
   return { metadata: { ParamSize: tensors.length }, records };
 }

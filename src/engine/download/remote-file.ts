@@ -49,6 +49,7 @@ const HEAD_BYTES = 1 << 20;
  * Asks a server for the beginning of a file.
  * @param options also for everything that is read of the file later on
  * @param headBytes that come with the first answer, and are kept
+ * @param attempts failures in a row before giving up
  * @throws TramontaneError `download-failed`; `range-unsupported` where the server sends the whole file instead, or does
  *   not tell how long it is; `signal.reason`
  */
@@ -56,8 +57,9 @@ export async function openRemoteFile(
   url: string,
   options: DownloadOptions,
   headBytes = HEAD_BYTES,
+  attempts = FIRST_ATTEMPTS,
 ): Promise<RemoteFile> {
-  return await withRetries({ ...options, attempts: FIRST_ATTEMPTS }, () =>
+  return await withRetries({ ...options, attempts }, () =>
     transfer(
       { url, range: { offset: 0, end: headBytes }, acceptStatus: RANGE_NOT_SATISFIABLE },
       options,

@@ -3,9 +3,9 @@
  * answers ranges, also in a later session; where it does not, it begins again.
  */
 import { isTramontaneError, TramontaneError } from '../../base/errors.ts';
-import { sha256Hex } from '../../base/sha256.ts';
 import type { Journal } from '../../storage/journal.ts';
 import type { StoredFile, WeightStore } from '../../storage/weight-store.ts';
+import { type Checksums, checksumError, hasChecksum, matchChecksum } from './checksums.ts';
 import { fillFromJournal, JOURNAL_BYTES, writeToJournal } from './journalling.ts';
 import { type PartialBytes, partAt } from './remote-file.ts';
 import { TransientFailure, withRetries } from './retry.ts';
@@ -23,6 +23,9 @@ import {
   validatorOf,
 } from './transfer.ts';
 
+/** A shard with the checksums that its model lists. */
+export type ListedShard = StoredFile & Checksums;
+
 export interface ShardDownloadOptions extends DownloadOptions {
   store: WeightStore;
   modelId: string;
@@ -34,18 +37,20 @@ export interface ShardDownloadOptions extends DownloadOptions {
 
 /** Times that a shard is begun from its first byte. */
 const BEGINNINGS = 4;
+const ALTERED_NEXT_STEP =
+  'Load the model again. If it happens again, the files on the server do not belong together.';
 const PARTIAL_CONTENT = 206;
 const RANGE_NOT_SATISFIABLE = 416;
 
 /**
- * Downloads a shard and checks its length and, where the model lists one, its SHA-256. What was received of it when
+ * Downloads a shard and checks its length and, where the model lists one, its checksum. What was received of it when
  * this fails or is aborted is in the journal.
  * @throws TramontaneError `download-failed`, `shard-missing`, `shard-truncated`, `shard-altered`, `storage-failed`;
  *   `signal.reason`
  */
 export async function downloadShard(
   url: string,
-  shard: StoredFile,
+  shard: ListedShard,
   options: ShardDownloadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const download = new ShardDownload(url, shard, options);
@@ -54,7 +59,7 @@ export async function downloadShard(
 
 class ShardDownload {
   readonly #url: string;
-  readonly #shard: StoredFile;
+  readonly #shard: ListedShard;
   readonly #options: ShardDownloadOptions;
   readonly #journalBytes: number;
   readonly #part: PartialBytes;
@@ -67,7 +72,7 @@ class ShardDownload {
   #beginnings = 0;
   #lastFailure: TramontaneError | null = null;
 
-  constructor(url: string, shard: StoredFile, options: ShardDownloadOptions) {
+  constructor(url: string, shard: ListedShard, options: ShardDownloadOptions) {
     this.#url = url;
     this.#shard = shard;
     this.#options = options;
@@ -140,7 +145,7 @@ class ShardDownload {
 
   /** Bytes of who knows what state are of use only where a checksum will judge them. */
   #isSameFile(before: FileState, now: FileState): boolean {
-    if (this.#shard.sha256 !== null) return isSameState(before, now);
+    if (hasChecksum(this.#shard)) return isSameState(before, now);
     return validatorOf(before) !== null && hasSameValidator(before, now);
   }
 
@@ -174,10 +179,9 @@ class ShardDownload {
   }
 
   async #verify(): Promise<void> {
-    const { sha256 } = this.#shard;
-    if (sha256 === null || (await sha256Hex(this.#part.bytes)) === sha256) return;
+    if (await matchChecksum(this.#part.bytes, this.#shard)) return;
     await this.#startOver();
-    throw new TransientFailure(alteredError(this.#shard, 'does not have the SHA-256 that the model lists'));
+    throw new TransientFailure(checksumError(this.#shard.name, this.#shard, ALTERED_NEXT_STEP));
   }
 
   /** Takes from the journal what an earlier download received. */
@@ -188,7 +192,7 @@ class ShardDownload {
     if (text === undefined) return;
     const journal = store.openJournal(modelId, storedName, text);
     const state = parseState(text);
-    if (this.#shard.sha256 === null && validatorOf(state) === null) {
+    if (!hasChecksum(this.#shard) && validatorOf(state) === null) {
       await journal.clear();
       return;
     }
@@ -236,7 +240,7 @@ function parseState(text: string): FileState {
 
 function alteredError({ name }: StoredFile, what: string): TramontaneError {
   return new TramontaneError('shard-altered', `${name} ${what}.`, {
-    nextStep: 'Load the model again. If it happens again, the files on the server do not belong together.',
+    nextStep: ALTERED_NEXT_STEP,
     data: { file: name },
   });
 }

@@ -1,5 +1,5 @@
 /** Folders in MLC's layout: by address, and as their files are chosen. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { loadReferenceModel } from '../../../tests/conformance/load-reference.ts';
 import { type HostileServer, startHostileServer } from '../../../tests/tools/hostile-server.ts';
 import {
@@ -185,6 +185,74 @@ test('interrupted, it goes on with the shards that are missing', async () => {
   const seen: number[] = [];
   await manager.importModel(source, { onProgress: ({ bytes }) => seen.push(bytes) });
   expect(seen[0]).toBeGreaterThan(resumes!.doneBytes);
+  await expectStored(store);
+});
+
+describe('checksums that the folder lists', () => {
+  const path = '/tiny-mistral/params_shard_1.bin';
+  const source = (): ImportSource => ({ kind: 'address', address: `${server.url}tiny-mistral/` });
+  afterEach(() => server.setFaults([]));
+
+  test('by address: a bit that flipped on its way costs a second request', async () => {
+    const { manager, store } = create();
+    // The first request is for how long the shard is.
+    server.setFaults([{ kind: 'flip', path, after: 1 }]);
+    await manager.importModel(source());
+    await expectStored(store);
+  });
+
+  test('by address: a shard of another build is refused, also where the rest of it came before', async () => {
+    const { manager, store } = create();
+    server.setFaults([{ kind: 'stall', path, after: 1 }]);
+    const controller = new AbortController();
+    const importing = manager.importModel(source(), { signal: controller.signal });
+    await expect.poll(() => server.answers.some(({ fault }) => fault === 'stall')).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    controller.abort();
+    await expect(importing).rejects.toMatchObject({ name: 'AbortError' });
+    // Same list, same length, other bytes.
+    server.setFaults([{ kind: 'changed', altered: true, path }]);
+    await expect(manager.importModel(source())).rejects.toMatchObject({
+      code: 'shard-altered',
+      data: { file: 'params_shard_1.bin' },
+    });
+    expect(await store.readModel(ID)).toBeNull();
+    server.setFaults([]);
+    await manager.importModel(source());
+    await expectStored(store);
+  });
+
+  test('of chosen files: a damaged shard is refused', async () => {
+    const files = new Map(folder.files);
+    const damaged = files.get('params_shard_1.bin')!.slice();
+    damaged[5000]! ^= 1;
+    files.set('params_shard_1.bin', damaged);
+    const { manager, store } = create();
+    await expect(manager.importModel(chosen({ ...folder, files }))).rejects.toMatchObject({
+      code: 'shard-altered',
+    });
+    expect(await store.readModel(ID)).toBeNull();
+  });
+
+  test.each<[string, Partial<{ md5sum: string; sha256: string; nbytes: number }>]>([
+    ['md5sum', { md5sum: 'no' }],
+    ['sha256', { sha256: 'ABC' }],
+    ['nbytes', { nbytes: 2 ** 40 }],
+  ])('a list with an impossible %s is refused by name', async (field, change) => {
+    const files = changeDescriptions((_, cache) => Object.assign(cache.records[1], change));
+    await expect(create().manager.inspectSource(chosen({ ...folder, files }))).rejects.toMatchObject({
+      code: 'config-invalid',
+      data: { field: `records[1].${field}` },
+    });
+  });
+});
+
+test('a server that breaks off in the middle of an import is asked more than a few times', async () => {
+  const { manager, store } = create();
+  const path = '/tiny-mistral/params_shard_1.bin';
+  server.setFaults([{ kind: 'reset', path, times: 6, at: 0 }]);
+  await manager.importModel({ kind: 'address', address: `${server.url}tiny-mistral/` });
+  server.setFaults([]);
   await expectStored(store);
 });
 

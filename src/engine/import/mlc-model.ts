@@ -11,6 +11,8 @@ import { FieldReader } from '../../models/field-reader.ts';
 import type { Architecture } from '../../models/model-description.ts';
 import { CONFIG_FILE, checkModelType, parseArchitecture } from '../../models/model-files.ts';
 import type { LayerMatrix } from '../../models/tensor-names.ts';
+import { type Checksums, hasChecksum, MD5_PATTERN, SHA256_PATTERN } from '../download/checksums.ts';
+import { MAX_SHARD_BYTES } from '../shard-list.ts';
 import { sliceBytes, sliceVector } from './slices.ts';
 import {
   listTensors,
@@ -20,7 +22,7 @@ import {
   type TensorPlace,
 } from './source-model.ts';
 
-export interface MlcShard {
+export interface MlcShard extends Checksums {
   name: string;
   byteLength: number;
 }
@@ -137,16 +139,16 @@ function readTensors(cache: FieldReader): Omit<MlcModel, 'model'> & { tensors: M
   const entries = cache.objects('records').map((shard) => ({
     shard,
     name: shard.string('dataPath', /^[\w-][\w.-]*$/, 'a file name without folders'),
-    byteLength: shard.integer('nbytes', 1),
+    byteLength: shard.integer('nbytes', 1, MAX_SHARD_BYTES),
+    sha256: shard.has('sha256') ? shard.string('sha256', SHA256_PATTERN, '64 hex digits') : null,
+    md5: shard.has('md5sum') ? shard.string('md5sum', MD5_PATTERN, '32 hex digits') : null,
   }));
   const starts = startsOf(entries);
   const tensors = new Map<string, MlcTensor>();
   const names = new Set<string>();
-  let hasChecksums = true;
   for (const [index, { shard, name, byteLength: shardBytes }] of entries.entries()) {
     if (names.has(name)) throw shard.invalid('dataPath', 'a name that occurs once');
     names.add(name);
-    hasChecksums &&= shard.has('md5sum') || shard.has('sha256');
     for (const record of shard.objects('records')) {
       const tensor = record.string('name', /./, 'a name');
       if (tensors.has(tensor)) throw record.invalid('name', 'a name that occurs once');
@@ -164,7 +166,8 @@ function readTensors(cache: FieldReader): Omit<MlcModel, 'model'> & { tensors: M
       tensors.set(tensor, { dtype, shape, offset: starts[index]! + offset, byteLength });
     }
   }
-  return { shards: entries.map(({ name, byteLength }) => ({ name, byteLength })), tensors, hasChecksums };
+  const shards = entries.map(({ shard: _, ...listed }) => listed);
+  return { shards, tensors, hasChecksums: shards.every(hasChecksum) };
 }
 
 function takeTensors(architecture: Architecture, tensors: ReadonlyMap<string, MlcTensor>): SourceModel {

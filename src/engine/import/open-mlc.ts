@@ -19,8 +19,9 @@ import {
 } from '../download/remote-file.ts';
 import { withRetries } from '../download/retry.ts';
 import { MAX_SMALL_FILE_BYTES, tooLarge } from '../download/small-files.ts';
-import { FIRST_ATTEMPTS, transfer } from '../download/transfer.ts';
+import { ATTEMPTS, FIRST_ATTEMPTS, transfer } from '../download/transfer.ts';
 import type { SourceAddress } from './address.ts';
+import { checkShards } from './checked-shards.ts';
 import { type MlcShard, readMlcModel } from './mlc-model.ts';
 import {
   fileSource,
@@ -84,7 +85,7 @@ export async function openMlcFolder(folder: ModelFolder): Promise<OpenedSource> 
     url: folder.url,
     prepared,
     version: state === null && !hasChecksums ? null : await versionOf([[state, config.text, cache.text]]),
-    openWeights: (journal) => folder.openShards(shards, journal),
+    openWeights: (journal) => checkShards(folder.openShards(shards, journal), shards),
   };
 }
 
@@ -266,11 +267,12 @@ export function remoteFolder({ url, name }: SourceAddress, options: OpenOptions)
     url: withoutQuery(url),
     readText: (file) => fetchText(urlOf(file), file, options),
     describe: async () => null,
-    openShards: (shards, journal) =>
-      createPlannedSource(
-        joinRemoteFiles(shards.map((shard) => new RemoteShard(urlOf(shard.name), shard, options))),
-        { journal, signal: options.signal },
-      ),
+    openShards(shards, journal) {
+      // From the first answer on, a failure is one that may pass.
+      const server = { hasAnswered: false };
+      const files = shards.map((shard) => new RemoteShard(urlOf(shard.name), shard, options, server));
+      return createPlannedSource(joinRemoteFiles(files), { journal, signal: options.signal });
+    },
   };
 }
 
@@ -304,13 +306,21 @@ class RemoteShard implements ReceivingSource {
   readonly #url: string;
   readonly #name: string;
   readonly #options: OpenOptions;
+  readonly #server: { hasAnswered: boolean };
   #file: Promise<RemoteFile> | null = null;
 
-  constructor(url: string, { name, byteLength }: MlcShard, options: OpenOptions) {
+  /** @param server shared by the shards of a folder */
+  constructor(
+    url: string,
+    { name, byteLength }: MlcShard,
+    options: OpenOptions,
+    server: { hasAnswered: boolean },
+  ) {
     this.byteLength = byteLength;
     this.#url = url;
     this.#name = name;
     this.#options = options;
+    this.#server = server;
   }
 
   async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
@@ -326,7 +336,9 @@ class RemoteShard implements ReceivingSource {
   }
 
   #open(): Promise<RemoteFile> {
-    this.#file ??= openRemoteFile(this.#url, this.#options, SHARD_HEAD_BYTES).then((file) => {
+    const attempts = this.#server.hasAnswered ? ATTEMPTS : FIRST_ATTEMPTS;
+    this.#file ??= openRemoteFile(this.#url, this.#options, SHARD_HEAD_BYTES, attempts).then((file) => {
+      this.#server.hasAnswered = true;
       if (file.byteLength !== this.byteLength)
         throw wrongLength(this.#name, file.byteLength, this.byteLength);
       return file;

@@ -89,6 +89,21 @@ test('where nothing was chosen the folder’s own configuration is kept', async 
   });
 });
 
+test('a shard is compared with the MD5 that the folder lists', async () => {
+  const { manager, store } = create();
+  const path = '/tiny-mistral/params_shard_1.bin';
+  server.setFaults([{ kind: 'flip', path }]);
+  await manager.importModel(source);
+  expect(server.answers.filter((answer) => answer.path === path)).toHaveLength(2);
+  await store.deleteModel(ID);
+  server.setFaults([{ kind: 'flip', path, times: 99 }]);
+  await expect(manager.importModel(source)).rejects.toMatchObject({
+    code: 'shard-altered',
+    message: expect.stringContaining('MD5'),
+  });
+  expect(await store.readModel(ID)).toBeNull();
+});
+
 test('an interrupted import of a GGUF or of the folder without its library is not taken over, but on demand', async () => {
   const { manager, store } = create();
   const plain: ImportSource = { kind: 'address', address: source.address };

@@ -1,0 +1,179 @@
+/**
+ * Shards of a folder, compared with the checksums that it lists before a byte of them is used: each is read whole, once,
+ * however its tensors are spread, and held until all that was expected of it has been read. A shard without a checksum
+ * is read by the ranges that are asked for.
+ */
+import { abortable } from '../../base/abort.ts';
+import { checkRange, readWithin } from '../../formats/byte-source.ts';
+import { startsOf } from '../../formats/joined-source.ts';
+import { checksumError, hasChecksum, matchChecksum } from '../download/checksums.ts';
+import type { ByteRange } from '../download/planned-source.ts';
+import type { MlcShard } from './mlc-model.ts';
+import type { WeightSource } from './opened-source.ts';
+
+/** Besides the one that is being read: what is over is read again when it is needed. */
+const HELD_BYTES = 256 << 20;
+
+const NEXT_STEP =
+  'The file is damaged, or of another build than the list: download it again, or choose another build.';
+
+/** @param inner the shards as one, in their order */
+export function checkShards(
+  inner: WeightSource,
+  shards: readonly MlcShard[],
+  heldBytes = HELD_BYTES,
+): WeightSource {
+  return new CheckedShards(inner, shards, heldBytes);
+}
+
+interface ShardState {
+  shard: MlcShard;
+  range: ByteRange;
+  isChecked: boolean;
+  /** Bytes expected of it that have not been read, and not been stored. */
+  unread: number;
+  unstored: number;
+  /** Null while it is not held. */
+  bytes: Promise<Uint8Array<ArrayBuffer>> | null;
+}
+
+class CheckedShards implements WeightSource {
+  readonly #inner: WeightSource;
+  readonly #states: readonly ShardState[];
+  readonly #heldBytes: number;
+  /** The one that was read last at the end. */
+  readonly #held = new Set<ShardState>();
+  /** Used again: what is left to the garbage collector would pile up. */
+  #spare = new Uint8Array(0);
+
+  constructor(inner: WeightSource, shards: readonly MlcShard[], heldBytes: number) {
+    this.#inner = inner;
+    this.#heldBytes = heldBytes;
+    const starts = startsOf(shards);
+    this.#states = shards.map((shard, i) => ({
+      shard,
+      range: { offset: starts[i]!, byteLength: shard.byteLength },
+      isChecked: hasChecksum(shard),
+      unread: 0,
+      unstored: 0,
+      bytes: null,
+    }));
+  }
+
+  get byteLength(): number {
+    return this.#inner.byteLength;
+  }
+
+  expect(ranges: readonly ByteRange[]): void {
+    const expected: ByteRange[] = [];
+    for (const { state, part } of this.#cut(ranges)) {
+      if (!state.isChecked) expected.push(part);
+      else if (state.unread === 0) expected.push(state.range);
+      state.unread += part.byteLength;
+      state.unstored += part.byteLength;
+    }
+    this.#inner.expect(expected);
+  }
+
+  async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    checkRange(this.byteLength, offset, length);
+    const bytes = new Uint8Array(length);
+    await this.readInto(offset, bytes, signal);
+    return bytes;
+  }
+
+  async readInto(offset: number, target: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    checkRange(this.byteLength, offset, target.byteLength);
+    for (const { state, part } of this.#cut([{ offset, byteLength: target.byteLength }])) {
+      const own = target.subarray(part.offset - offset, part.offset - offset + part.byteLength);
+      if (!state.isChecked) {
+        await this.#readInner(part, own, signal);
+        continue;
+      }
+      const bytes = await abortable(this.#hold(state), signal);
+      const from = part.offset - state.range.offset;
+      own.set(bytes.subarray(from, from + part.byteLength));
+      state.unread -= part.byteLength;
+      if (state.unread <= 0) this.#giveUp(state, bytes);
+    }
+  }
+
+  async forgetJournal(ranges: readonly ByteRange[]): Promise<void> {
+    const done: ByteRange[] = [];
+    for (const { state, part } of this.#cut(ranges)) {
+      state.unstored -= part.byteLength;
+      if (!state.isChecked) done.push(part);
+      else if (state.unstored <= 0) done.push(state.range);
+    }
+    await this.#inner.forgetJournal(done);
+  }
+
+  async close(): Promise<void> {
+    this.#held.clear();
+    await this.#inner.close();
+  }
+
+  *#cut(ranges: readonly ByteRange[]): Generator<{ state: ShardState; part: ByteRange }> {
+    for (const { offset, byteLength } of ranges) {
+      for (const state of this.#states) {
+        const from = Math.max(offset, state.range.offset);
+        const to = Math.min(offset + byteLength, state.range.offset + state.range.byteLength);
+        if (from < to) yield { state, part: { offset: from, byteLength: to - from } };
+      }
+    }
+  }
+
+  #hold(state: ShardState): Promise<Uint8Array<ArrayBuffer>> {
+    if (state.bytes !== null) return state.bytes;
+    this.#makeRoom(state.range.byteLength);
+    this.#held.add(state);
+    state.bytes = this.#readChecked(state);
+    state.bytes.catch(() => {
+      this.#held.delete(state);
+      state.bytes = null;
+    });
+    return state.bytes;
+  }
+
+  /** Gives up those that have been held longest. */
+  #makeRoom(byteLength: number): void {
+    let held = byteLength;
+    for (const { range } of this.#held) held += range.byteLength;
+    for (const state of this.#held) {
+      if (held <= this.#heldBytes) return;
+      this.#held.delete(state);
+      state.bytes = null;
+      held -= state.range.byteLength;
+    }
+  }
+
+  #giveUp(state: ShardState, bytes: Uint8Array<ArrayBuffer>): void {
+    this.#held.delete(state);
+    state.bytes = null;
+    if (bytes.buffer.byteLength > this.#spare.byteLength) this.#spare = new Uint8Array(bytes.buffer);
+  }
+
+  async #readChecked({ shard, range }: ShardState): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = this.#takeBuffer(range.byteLength);
+    await this.#readInner(range, bytes);
+    if (await matchChecksum(bytes, shard)) return bytes;
+    // Parts of it may have been journalled when the file was another.
+    await this.#inner.forgetJournal([range]);
+    await this.#readInner(range, bytes);
+    if (await matchChecksum(bytes, shard)) return bytes;
+    throw checksumError(shard.name, shard, NEXT_STEP);
+  }
+
+  #takeBuffer(byteLength: number): Uint8Array<ArrayBuffer> {
+    const spare = this.#spare;
+    if (spare.byteLength < byteLength) return new Uint8Array(byteLength);
+    this.#spare = new Uint8Array(0);
+    return spare.subarray(0, byteLength);
+  }
+
+  async #readInner(range: ByteRange, target: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<void> {
+    const bytes = await readWithin(this.#inner, range.offset, range.byteLength, target, signal);
+    if (bytes.buffer !== target.buffer) target.set(bytes);
+  }
+}

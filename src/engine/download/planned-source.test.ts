@@ -76,6 +76,18 @@ test('the window is one of memory: pieces that do not fill theirs count as if th
   await source.close();
 });
 
+test('closing keeps quiet about a journal that cannot be written: whoever closes has a failure of their own', async () => {
+  const journal = openJournal(new MemoryWeightStore());
+  journal.write = async () => {
+    throw new TramontaneError('storage-failed', 'The disk is gone.');
+  };
+  const source = await open({ journal });
+  server.setFaults([{ kind: 'stall', path: PATH, times: 9 }]);
+  source.expect([REST]);
+  await expect.poll(() => server.sentBytes()).toBeGreaterThan(PIECE);
+  await source.close();
+});
+
 test('short pieces do not take the room of long ones', async () => {
   const source = await open({ windowBytes: 2 * PIECE });
   const plan = [range(0, 100), range(PIECE, 100), range(2 * PIECE, 100), range(3 * PIECE, PIECE)];

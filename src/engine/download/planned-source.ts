@@ -23,7 +23,10 @@ export interface PlannedSource extends ByteSource {
   forgetJournal(ranges: readonly ByteRange[]): Promise<void>;
   /** Bytes of expected ranges so far: fetched over the network, and taken from the journal. */
   readonly counts: { readonly fetched: number; readonly fromJournal: number };
-  /** Ends what is under way and keeps what it has received in the journal. Reads that wait are rejected. */
+  /**
+   * Ends what is under way and keeps what it has received in the journal, as far as the journal can be written. Reads
+   * that wait are rejected.
+   */
   close(): Promise<void>;
 }
 
@@ -164,7 +167,8 @@ class RemoteSource implements PlannedSource {
   async close(): Promise<void> {
     this.#closing.abort(new DOMException('The source was closed.', 'AbortError'));
     await Promise.all([...this.#tasks, ...this.#saves]);
-    for (const piece of this.#pieces) await this.#save(piece);
+    // Whoever closes has a failure of their own to tell; what is not journalled is fetched again.
+    for (const piece of this.#pieces) await this.#save(piece).catch(() => undefined);
     this.#pieces = [];
   }
 
@@ -266,6 +270,8 @@ class RemoteSource implements PlannedSource {
     piece.journalled = part.received;
     // Begins at once: the bytes are copied before anybody uses their memory again.
     const writing = writeToJournal(journal, entry.offset, part.bytes.subarray(journalled, part.received));
+    // Awaited below; until then a failure must not count as unhandled.
+    writing.catch(() => undefined);
     const entries = await this.#listEntries(journal);
     if (!(await writing)) this.#journal = null;
     else if (this.#isWanted(entry)) entries.push(entry);

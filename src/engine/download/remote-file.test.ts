@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Fault, type HostileServer, startHostileServer } from '../../../tests/tools/hostile-server.ts';
 import { createRandom } from '../../../tests/tools/random.ts';
 import { createTestClock } from '../../../tests/tools/test-clock.ts';
-import { joinRemoteFiles, openRemoteFile, partAt } from './remote-file.ts';
+import { headBytesFor, joinRemoteFiles, openRemoteFile, partAt } from './remote-file.ts';
 
 const PATH = '/model.gguf';
 /** As much as comes with the first answer, and more. */
@@ -42,6 +42,12 @@ test('reads ranges; the beginning comes with the first answer', async () => {
   expect(equal(await file.read(LENGTH - 5, 5), contents.slice(-5))).toBe(true);
   expect((await file.read(LENGTH, 0)).byteLength).toBe(0);
   await expect(file.read(LENGTH - 5, 6)).rejects.toMatchObject({ code: 'format-invalid' });
+});
+
+test('beginnings of many files together take no more memory than those of a few', () => {
+  expect(headBytesFor(1)).toBe(HEAD_BYTES);
+  for (let files = 1; files <= 1024; files++)
+    expect(files * headBytesFor(files)).toBeLessThanOrEqual(32 << 20);
 });
 
 test('files shorter than the first range, and empty ones', async () => {

@@ -44,6 +44,9 @@ export interface RemoteFile extends ReceivingSource, FileState {
 
 /** Bytes that come with the first answer: headers begin there. */
 const HEAD_BYTES = 1 << 20;
+/** Of all files that are open at once, as long as they are few. */
+const HEADS_BYTES = 32 << 20;
+const MIN_HEAD_BYTES = 32 << 10;
 
 /**
  * Asks a server for the beginning of a file.
@@ -77,6 +80,11 @@ export async function openRemoteFile(
       },
     ),
   );
+}
+
+/** How much of each of so many files is kept from the first answer on: more is fetched when it is read. */
+export function headBytesFor(files: number): number {
+  return Math.max(MIN_HEAD_BYTES, Math.min(HEAD_BYTES, Math.floor(HEADS_BYTES / files)));
 }
 
 export function partAt(offset: number, byteLength: number): PartialBytes {

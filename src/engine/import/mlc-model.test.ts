@@ -247,10 +247,10 @@ describe('checksums that the folder lists', () => {
   });
 });
 
-test('a server that breaks off in the middle of an import is asked more than a few times', async () => {
+test('a server that is busy in the middle of an import is asked more than a few times', async () => {
   const { manager, store } = create();
   const path = '/tiny-mistral/params_shard_1.bin';
-  server.setFaults([{ kind: 'reset', path, times: 6, at: 0 }]);
+  server.setFaults([{ kind: 'status', status: 503, path, times: 6 }]);
   await manager.importModel({ kind: 'address', address: `${server.url}tiny-mistral/` });
   server.setFaults([]);
   await expectStored(store);

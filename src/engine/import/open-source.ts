@@ -2,7 +2,7 @@
 import { FormatError, TramontaneError } from '../../base/errors.ts';
 import type { ImportSource } from '../api.ts';
 import { createPlannedSource } from '../download/planned-source.ts';
-import { joinRemoteFiles, openRemoteFile, type RemoteFile } from '../download/remote-file.ts';
+import { headBytesFor, joinRemoteFiles, openRemoteFile, type RemoteFile } from '../download/remote-file.ts';
 import { validatorOf } from '../download/transfer.ts';
 import { decodeName, parseAddress, type SourceAddress } from './address.ts';
 import { MAX_SPLITS, type NamedSource, openGguf } from './open-gguf.ts';
@@ -80,7 +80,10 @@ async function openRemoteGguf(address: SourceAddress, options: OpenOptions): Pro
     );
   }
   const named: NamedSource<RemoteFile>[] = [];
-  for (const url of urls) named.push({ name: nameOf(url), source: await openRemoteFile(url, options) });
+  const headBytes = headBytesFor(urls.length);
+  for (const url of urls) {
+    named.push({ name: nameOf(url), source: await openRemoteFile(url, options, headBytes) });
+  }
   const { gguf, files } = await openGguf(named, options.signal);
   const { name, source: first } = files[0]!;
   const url = withoutQuery(first.url);

@@ -164,6 +164,16 @@ test.each([
   ).rejects.toMatchObject({ code: 'config-invalid', data: { field } });
 });
 
+test('a small file that does not end is refused by name', async () => {
+  const files = modelFiles();
+  files.set('/tokenizer.json', Buffer.alloc((64 << 20) + 1, ' '));
+  const url = await serve(files);
+  await expect(
+    fetchModel({ id: 'm', url }, { store: new MemoryWeightStore(), baseUrl: url }),
+  ).rejects.toMatchObject({ code: 'config-invalid', data: { file: 'tokenizer.json' } });
+  expect(shardRequests()).toBe(0);
+});
+
 test('an address that leads nowhere is download-failed with the address', async () => {
   const url = await serve(new Map());
   await expect(

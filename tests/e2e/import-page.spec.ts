@@ -3,7 +3,7 @@
  * store, answers as the folder made from the same file does, token for token, and is verified, exported and deleted.
  * With TRAMONTANE_FULL also SmolLM2's public GGUF, against the built-in model.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type BrowserContext, expect, type Page, test } from 'playwright/test';
@@ -11,6 +11,7 @@ import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
 import { type HostileServer, startHostileServer } from '../tools/hostile-server.ts';
+import { createMlcFolder } from '../tools/mlc-folder.ts';
 import { TINY_MODELS_JSON } from '../tools/site-models.ts';
 import { ensureSmolLm2File } from '../tools/smollm2.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
@@ -167,6 +168,27 @@ test('an imported model is verified and exported, and the chat opens with it', a
   await page.getByRole('link', { name: 'Chat with Tiny Mistral' }).click();
   await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
   await expect(page.locator('tramontane-chat .status-text')).toHaveText('Tiny Mistral');
+  expect(complaints).toEqual([]);
+});
+
+test('a folder in MLC’s layout that is dropped keeps its name, and its own files', async () => {
+  const dropped = join(folder, 'my-mistral');
+  await mkdir(join(dropped, 'old'), { recursive: true });
+  for (const [name, bytes] of createMlcFolder().files) await writeFile(join(dropped, name), bytes);
+  await writeFile(join(dropped, 'old/tokenizer.json'), 'another');
+  await open('import.html');
+  await expect(page.getByRole('button', { name: 'Choose a folder' })).toBeVisible();
+  const session = await context.newCDPSession(page);
+  const data = { items: [], files: [dropped], dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await session.send('Input.dispatchDragEvent', { type, x: 200, y: 200, data });
+  }
+  await page.getByRole('button', { name: 'Import', exact: true }).click({ timeout: 60_000 });
+  await expect(page.getByRole('link', { name: 'Chat with it' })).toHaveAttribute(
+    'href',
+    /model=my-mistral-q4f16_1$/,
+    { timeout: 60_000 },
+  );
   expect(complaints).toEqual([]);
 });
 

@@ -1,5 +1,5 @@
 /** Both sides of the protocol over a MessageChannel: what crosses is structured-cloned, as between page and worker. */
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { TramontaneError } from '../base/errors.ts';
 import type { BenchmarkEngine, Progress } from '../engine/api.ts';
 import { createFakeEngine, type FakeEngineOptions } from '../engine/fake-engine.ts';
@@ -54,6 +54,22 @@ test('a model loads with progress, answers, and the client knows which one it is
   expect(answer.choices[0]?.message.content).not.toBe('');
   await client.unloadModel();
   expect(client.getLoadedModel()).toBeNull();
+});
+
+test('a load can be aborted while the browser asks whether to keep what is stored', async () => {
+  const { client } = connect();
+  vi.stubGlobal('navigator', {
+    storage: { persisted: async () => false, persist: () => new Promise(() => {}) },
+  });
+  try {
+    const controller = new AbortController();
+    const load = client.loadModel(source, { signal: controller.signal });
+    const reason = new Error('changed my mind');
+    controller.abort(reason);
+    await expect(load).rejects.toBe(reason);
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });
 
 test('a stream makes a chunk only when it is pulled', async () => {

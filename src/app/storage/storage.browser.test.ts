@@ -78,6 +78,13 @@ test('a browser that does not agree is no dead end', async () => {
   await expect.element(page.getByText(/did not agree/).first()).toBeVisible();
 });
 
+test('a browser that fails to be asked has not agreed', async () => {
+  const { element } = await mount({ models: 'some' });
+  element.storage.requestPersistence = () => Promise.reject(new TypeError('No.'));
+  await button('Ask it to keep everything').click();
+  await expect.element(page.getByText(/did not agree/).first()).toBeVisible();
+});
+
 describe('verifying', () => {
   test('reads everything again and says that it is whole', async () => {
     const { element } = await mount({ models: 'some', verifyMs: 1500 });

@@ -437,8 +437,9 @@ export class TramontaneStorage extends LitElement {
     this.#setWork(id, null);
     this.#setWork(workKey({ id, isPending }), { kind: 'verified', report });
     await this.updateComplete;
-    // The button that was pressed is gone.
-    if (isPending) this.renderRoot.querySelector<HTMLElement>('#pending')?.focus();
+    // The button that was pressed is gone; somebody who is elsewhere by now stays there.
+    if (isPending && !this.shadowRoot?.activeElement)
+      this.renderRoot.querySelector<HTMLElement>('#pending')?.focus();
   }
 
   #showProgress(): void {
@@ -496,7 +497,7 @@ export class TramontaneStorage extends LitElement {
   }
 
   async #keep(): Promise<void> {
-    this.isPersisted = await this.storage.requestPersistence();
+    this.isPersisted = await this.storage.requestPersistence().catch(() => false);
     this.wasRefused = !this.isPersisted;
     this.announcement = this.isPersisted ? 'The browser keeps what is stored.' : 'The browser did not agree.';
   }

@@ -1,4 +1,5 @@
 /** The import page, given a model manager and the site's catalogue. */
+import { toError } from '../base/errors.ts';
 import { loadCatalogue } from '../models/catalogue.ts';
 import { TramontaneContextSlider } from '../ui/context-slider/context-slider.ts';
 import { definePart } from '../ui/define-part.ts';
@@ -22,7 +23,7 @@ if (page) {
       page.catalogue = catalogue;
     },
     (error: unknown) => {
-      page.catalogueError = error instanceof Error ? error : new Error(String(error));
+      page.catalogueError = toError(error);
     },
   );
   const { manager, storage } = await createManager();

@@ -1,5 +1,5 @@
 /** Gives a page's element its models and its engine, and a fresh engine when the worker has died. */
-import { isTramontaneError } from '../base/errors.ts';
+import { isTramontaneError, toError } from '../base/errors.ts';
 import type { ModelOffer } from '../element/model-views.ts';
 import type { Engine, ModelCard } from '../engine/api.ts';
 import { type CatalogueModel, loadCatalogue, siteModels } from '../models/catalogue.ts';
@@ -36,7 +36,7 @@ export async function supplyEngine(
   });
   const [catalogue] = await Promise.all([
     loadCatalogue(new URL('./models/models.json', location.href).href).catch((error: unknown) => {
-      element.modelsError = error instanceof Error ? error : new Error(String(error));
+      element.modelsError = toError(error);
       return [] as CatalogueModel[];
     }),
     replaceEngine(),

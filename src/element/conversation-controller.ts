@@ -1,6 +1,6 @@
 /** The conversation's side of an element: its turns, asking the engine, stopping, and keeping it all through a reload. */
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
-import { errorMessage, isAbortError, isTramontaneError, TramontaneError } from '../base/errors.ts';
+import { errorMessage, isAbortError, isTramontaneError, TramontaneError, toError } from '../base/errors.ts';
 import type { ChatChunk, ChatMessage, ChatRequest, Engine } from '../engine/api.ts';
 import {
   type AnswerEnd,
@@ -274,7 +274,7 @@ export class ConversationController implements ReactiveController {
       }
     } catch (error) {
       end = endOfError(error);
-      if (end.reason === 'error') failure = error instanceof Error ? error : new Error(String(error));
+      if (end.reason === 'error') failure = toError(error);
     }
     if (!isCurrent()) return;
     this.#frames.cancel();

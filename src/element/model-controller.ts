@@ -1,7 +1,7 @@
 /** The model's side of an element: what the device can do, which models are stored, loading and its progress. */
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import { deviceMemoryGib } from '../base/device-memory.ts';
-import { isAbortError } from '../base/errors.ts';
+import { isAbortError, toError } from '../base/errors.ts';
 import type { AdapterReport, Engine, LoadedModel, ModelCard, Progress } from '../engine/api.ts';
 import { assessFit, type Fit } from '../models/fit.ts';
 import { estimateStorage, type StorageEstimate } from '../storage/quota.ts';
@@ -16,10 +16,6 @@ export type ModelState =
 export interface ModelCallbacks {
   onLoaded(loaded: LoadedModel): void;
   onFailed(error: Error): void;
-}
-
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 export class ModelController implements ReactiveController {

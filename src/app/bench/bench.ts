@@ -1,7 +1,7 @@
 /** The benchmark: choose a model and what to measure, see how long it will take, run it, read and keep the report. */
 import { html, LitElement, nothing, type PropertyValues } from 'lit';
 import { property, state } from 'lit/decorators.js';
-import { isAbortError } from '../../base/errors.ts';
+import { isAbortError, toError } from '../../base/errors.ts';
 import { createTimerProbe } from '../../bench/busy-probe.ts';
 import { toCsv, toJson, toMarkdown } from '../../bench/export.ts';
 import smolLm2Goldens from '../../bench/goldens/smollm2-135m-instruct.json' with { type: 'json' };
@@ -473,7 +473,7 @@ export class TramontaneBench extends LitElement {
   }
 
   #fail(error: unknown): void {
-    this.failure = error instanceof Error ? error : new Error(String(error));
+    this.failure = toError(error);
     this.dispatchEvent(new TramontaneErrorOccurredEvent(this.failure));
   }
 }

@@ -1,7 +1,7 @@
 /** The import page's side of the model manager: looking at a source, importing it, and what is known of the device. */
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import { deviceMemoryGib } from '../../base/device-memory.ts';
-import { isAbortError, isTramontaneError } from '../../base/errors.ts';
+import { isAbortError, isTramontaneError, toError } from '../../base/errors.ts';
 import type {
   AdapterReport,
   GpuMemoryProbe,
@@ -37,10 +37,6 @@ export type ImportState =
   | { step: 'done'; stored: StoredModelInfo };
 
 const DEFAULT_CONTEXT = 8192;
-
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
-}
 
 export class ImportController implements ReactiveController {
   readonly #host: ReactiveControllerHost;

@@ -1,7 +1,7 @@
 /** The JSON playground: a schema, a prompt, the model's answer as it comes, and whether it fits the schema. */
 import { html, LitElement, nothing, type PropertyValues } from 'lit';
 import { property, state } from 'lit/decorators.js';
-import { isAbortError } from '../../base/errors.ts';
+import { isAbortError, toError } from '../../base/errors.ts';
 import { formatInteger, formatLatency, formatRate } from '../../base/number-text.ts';
 import { TramontaneErrorOccurredEvent, TramontaneModelLoadedEvent } from '../../element/events.ts';
 import { ModelController } from '../../element/model-controller.ts';
@@ -277,7 +277,7 @@ export class TramontaneJson extends LitElement {
       if (isAbortError(error)) {
         this.verdict = { kind: 'cut-off', reason: 'abort' };
       } else {
-        this.failure = error instanceof Error ? error : new Error(String(error));
+        this.failure = toError(error);
         this.#model.noteFailure(this.failure, this.models[0] ?? null);
         this.dispatchEvent(new TramontaneErrorOccurredEvent(this.failure));
       }
@@ -297,7 +297,7 @@ export class TramontaneJson extends LitElement {
         this.isCopied = false;
       }, 1500);
     } catch (error) {
-      this.failure = error instanceof Error ? error : new Error(String(error));
+      this.failure = toError(error);
     }
   }
 }

@@ -1,7 +1,7 @@
 /** The storage page: which models are kept on this device, how much room they take, and what can be done with them. */
 import { html, LitElement, nothing, type PropertyValues } from 'lit';
 import { property, query, state } from 'lit/decorators.js';
-import { isAbortError } from '../../base/errors.ts';
+import { isAbortError, toError } from '../../base/errors.ts';
 import {
   formatBytes,
   formatBytesOf,
@@ -52,10 +52,6 @@ const EXPORT_ADDRESS_MS = 60_000;
 /** What is done with an interrupted import has a place of its own: a whole model may have the same id. */
 function workKey({ id, isPending }: Pick<Doomed, 'id' | 'isPending'>): string {
   return isPending ? `pending ${id}` : id;
-}
-
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 export class TramontaneStorage extends LitElement {

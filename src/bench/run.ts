@@ -20,7 +20,7 @@ import type { MeasureKernelsOptions } from './kernels/measure-kernels.ts';
 import { type LoadTiming, timeLoad, withoutDownload } from './load-timing.ts';
 import { buildMachineCard, type HostFacts } from './machine.ts';
 import { NO_WORK, type PlannedTest, type SuiteContext, type TakenSample } from './planned-test.ts';
-import { percent, Recorder } from './recorder.ts';
+import { type Disturbance, percent, Recorder } from './recorder.ts';
 import {
   type BenchReport,
   type BenchSettings,
@@ -440,6 +440,15 @@ class Run {
   }
 
   async #takeSample(test: PlannedTest, index: number, isWarmUp: boolean) {
+    const { taken, disturbance } = await this.#takeWatched(test, index);
+    return this.#recorder.add(taken, disturbance, isWarmUp);
+  }
+
+  /** With both clocks read around it, and the processor watched. */
+  async #takeWatched(
+    test: PlannedTest,
+    index: number,
+  ): Promise<{ taken: TakenSample; disturbance: Disturbance }> {
     const { clock, signal } = this.#at;
     signal.throwIfAborted();
     const watch = await this.#options.probe.start();
@@ -448,7 +457,7 @@ class Run {
       const taken = await test.take({ signal }, index);
       const elapsedMs = clock.now() - before.ms;
       const wallMs = clock.wall() - before.wall;
-      return this.#recorder.add(taken, { elapsedMs, wallMs, busy: await watch.stop() }, isWarmUp);
+      return { taken, disturbance: { elapsedMs, wallMs, busy: await watch.stop() } };
     } catch (error) {
       await watch.stop();
       throw error;
@@ -473,31 +482,16 @@ class Run {
     const size = this.#shortSuites.includes('standard') ? SHORT : FULL;
     const again = this.#planSuite('standard', size, () => undefined)[0]!;
     await again.setUp?.({ signal });
-    const { ms, isDisturbed } = await this.#takeAgain(again);
+    const { taken, disturbance } = await this.#takeWatched(again, 0);
+    const { ms, parts } = taken;
+    const { busy, ...clocks } = disturbance;
+    const fault = findClockFault({ ms, parts, ...clocks, resolutionMs: this.#resolutionMs });
     const ratio = ms / Math.max(...before);
-    if (isDisturbed || ratio < THROTTLED_AT_END) return;
+    if (busy !== null || fault !== null || ratio < THROTTLED_AT_END) return;
     this.#recorder.label('throttled');
     this.#recorder.note(
       `At the end ${again.series[0]!.id} took ${percent(ratio)} longer than its slowest sample at the beginning.`,
     );
-  }
-
-  async #takeAgain(test: PlannedTest): Promise<{ ms: number; isDisturbed: boolean }> {
-    const { clock, signal } = this.#at;
-    const watch = await this.#options.probe.start();
-    const before = { ms: clock.now(), wall: clock.wall() };
-    let busy: string | null = null;
-    let taken: TakenSample;
-    try {
-      taken = await test.take({ signal }, 0);
-    } finally {
-      busy = await watch.stop();
-    }
-    const { ms, parts } = taken;
-    const elapsedMs = clock.now() - before.ms;
-    const wallMs = clock.wall() - before.wall;
-    const fault = findClockFault({ ms, parts, elapsedMs, wallMs, resolutionMs: this.#resolutionMs });
-    return { ms, isDisturbed: busy !== null || fault !== null };
   }
 
   #stop(error: unknown): void {

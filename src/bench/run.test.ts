@@ -7,7 +7,7 @@ import {
   TEST_HOST,
   VirtualClock,
 } from '../../tests/tools/bench-tools.ts';
-import { describeModel } from '../../tests/tools/describe-model.ts';
+import { describeModel, SMALL_SHAPE } from '../../tests/tools/describe-model.ts';
 import { kernelReportSample } from '../../tests/tools/kernel-report-sample.ts';
 import { TramontaneError } from '../base/errors.ts';
 import { createFakeEngine, type FakeEngineOptions } from '../engine/fake-engine.ts';
@@ -81,22 +81,7 @@ test('every suite, in one report', async () => {
 });
 
 describe('the kernel view', () => {
-  const model = describeModel(
-    {
-      hiddenSize: 64,
-      layerCount: 1,
-      headCount: 4,
-      kvHeadCount: 2,
-      headDim: 16,
-      intermediateSize: 96,
-      vocabularySize: 500,
-      rmsNormEpsilon: 1e-5,
-      ropeTheta: 1e4,
-      tiedEmbeddings: true,
-      maxContextLength: 512,
-    },
-    'q4_0',
-  );
+  const model = describeModel(SMALL_SHAPE, 'q4_0');
 
   async function runKernels(
     options: Partial<BenchOptions>,

@@ -1,26 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { describeModel } from '../../tests/tools/describe-model.ts';
+import { describeModel, SMALL_SHAPE } from '../../tests/tools/describe-model.ts';
 import { planCaps } from '../../tests/tools/plan-caps.ts';
 import { evaluateAmount, type Step, type Variable } from './library-spec.ts';
 import { lower } from './lower.ts';
 
 /** K 64, 4 query heads and 2 key/value heads of 16, intermediate 96, vocabulary 500. */
-const model = describeModel(
-  {
-    hiddenSize: 64,
-    layerCount: 1,
-    headCount: 4,
-    kvHeadCount: 2,
-    headDim: 16,
-    intermediateSize: 96,
-    vocabularySize: 500,
-    rmsNormEpsilon: 1e-5,
-    ropeTheta: 1e4,
-    tiedEmbeddings: true,
-    maxContextLength: 512,
-  },
-  'q4_0',
-);
+const model = describeModel(SMALL_SHAPE, 'q4_0');
 const { programs } = lower(model, planCaps.best, { contextLength: 512, prefillChunkLength: 64 }).spec;
 
 function amounts(steps: readonly Step[], variables: Partial<Record<Variable, number>>) {

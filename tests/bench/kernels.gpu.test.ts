@@ -17,24 +17,9 @@ import { dispatchStep } from '../../src/modellib/bind-step.ts';
 import { evaluateAmount, type KernelSource, type Step } from '../../src/modellib/library-spec.ts';
 import { lower } from '../../src/modellib/lower.ts';
 import { getTestDevice } from '../gpu/gpu-device.ts';
-import { describeModel } from '../tools/describe-model.ts';
+import { describeModel, SMALL_SHAPE } from '../tools/describe-model.ts';
 
-const model = describeModel(
-  {
-    hiddenSize: 64,
-    layerCount: 3,
-    headCount: 4,
-    kvHeadCount: 2,
-    headDim: 16,
-    intermediateSize: 96,
-    vocabularySize: 500,
-    rmsNormEpsilon: 1e-5,
-    ropeTheta: 1e4,
-    tiedEmbeddings: true,
-    maxContextLength: 512,
-  },
-  'q4_0',
-);
+const model = describeModel({ ...SMALL_SHAPE, layerCount: 3 }, 'q4_0');
 
 const measure = (options: Partial<MeasureKernelsOptions> = {}) =>
   measureKernels(model, { gpu: navigator.gpu, depth: 40, prefillTokens: 24, repetitions: 3, ...options });

@@ -27,6 +27,21 @@ export const MISTRAL_SMALL: Architecture = {
   maxContextLength: 131072,
 };
 
+/** A small shape, for tests of plans and measurements. */
+export const SMALL_SHAPE: Architecture = {
+  hiddenSize: 64,
+  layerCount: 1,
+  headCount: 4,
+  kvHeadCount: 2,
+  headDim: 16,
+  intermediateSize: 96,
+  vocabularySize: 500,
+  rmsNormEpsilon: 1e-5,
+  ropeTheta: 1e4,
+  tiedEmbeddings: true,
+  maxContextLength: 512,
+};
+
 export const MIB = 2 ** 20;
 
 /** A tensor's format by its place; `layer` is -1 outside the layers. */

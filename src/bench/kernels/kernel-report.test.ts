@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { describeModel } from '../../../tests/tools/describe-model.ts';
+import { describeModel, SMALL_SHAPE } from '../../../tests/tools/describe-model.ts';
 import { kernelReportSample } from '../../../tests/tools/kernel-report-sample.ts';
 import { planCaps } from '../../../tests/tools/plan-caps.ts';
 import { lower } from '../../modellib/lower.ts';
@@ -62,19 +62,7 @@ describe('calibration', () => {
 });
 
 describe('layers', () => {
-  const shape = {
-    hiddenSize: 64,
-    layerCount: 5,
-    headCount: 4,
-    kvHeadCount: 2,
-    headDim: 16,
-    intermediateSize: 96,
-    vocabularySize: 500,
-    rmsNormEpsilon: 1e-5,
-    ropeTheta: 1e4,
-    tiedEmbeddings: true,
-    maxContextLength: 512,
-  };
+  const shape = { ...SMALL_SHAPE, layerCount: 5 };
   const plain = describeModel(shape, 'q4_0');
   const other = describeModel(shape, 'q8_0');
   const layers = plain.tensors.layers.map((layer, i) =>

@@ -116,7 +116,13 @@ test('tiny-mistral on the real engine: a whole report that validates', async ({ 
       expect.arrayContaining(['pp64', 'tg16', 'pp64 @ d128', 'tg16 @ d128']),
     );
     expect(report.selfCheck?.agreement).toBeGreaterThan(95);
-    for (const { id, statistics } of report.tests) expect(statistics.count, id).toBeGreaterThan(0);
+    for (const { id, samples, statistics } of report.tests) {
+      expect(samples, id).not.toHaveLength(0);
+      // On a machine that is busy throughout, or too fast for a page's clock, there is no figure but a reason.
+      const figure =
+        statistics.mean ?? report.notes.find((note) => note.startsWith(`${id}: no sample counts`));
+      expect(figure, `${id}\n${report.notes.join('\n')}`).toBeDefined();
+    }
 
     const view = page.getByRole('region', { name: 'Kernel by kernel' });
     await expect(view.getByRole('img', { name: /^Roofline\. Memory allows .* GB\/s/ })).toBeVisible();

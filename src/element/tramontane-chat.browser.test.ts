@@ -332,6 +332,19 @@ describe('an answer', () => {
     expect(chat.messages).toHaveLength(0);
   });
 
+  test('is followed once there is one: the welcome, however tall, shows its beginning', async () => {
+    const { chat } = await mount({}, (element) => {
+      element.style.height = '320px';
+      element.models = Array.from({ length: 8 }, (_, i) => ({ ...card, id: `model-${i}` }));
+    });
+    const scroller = shown(chat).querySelector<HTMLElement>('.scroller')!;
+    expect(scroller.scrollHeight).toBeGreaterThan(scroller.clientHeight + 100);
+    // The observer reports with the frame, and once more after a change of size.
+    chat.style.height = '330px';
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    expect(scroller.scrollTop).toBe(0);
+  });
+
   test('is followed to its end until the person scrolls up; then it is left alone', async () => {
     const { chat } = await mountLoaded({ rate: 600 });
     const sent = chat.send('long 900');

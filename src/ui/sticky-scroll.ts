@@ -21,7 +21,8 @@ export class StickyScroll implements ReactiveController {
   constructor(host: ReactiveControllerHost) {
     this.#host = host;
     this.#observer = new ResizeObserver(() => {
-      if (this.isPinned) this.#toEnd();
+      // Where there is no conversation yet, what stands in its place is read from its beginning.
+      if (this.isPinned && this.#content!.clientHeight > 0) this.#toEnd();
     });
     host.addController(this);
   }

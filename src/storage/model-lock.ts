@@ -10,7 +10,8 @@ export interface ModelLockOptions {
   wait?: boolean;
 }
 
-const writerOf = (modelId: string) => `tramontane-model-writer ${modelId}`;
+const WRITER = 'tramontane-model-writer ';
+const writerOf = (modelId: string) => `${WRITER}${modelId}`;
 const filesOf = (modelId: string) => `tramontane-model-files ${modelId}`;
 
 /**
@@ -52,6 +53,16 @@ export async function withModelAlone<T>(modelId: string, action: () => Promise<T
       return action();
     }),
   );
+}
+
+/** @returns how many models the tabs of this origin are writing */
+export async function countModelWriters(): Promise<number> {
+  const locks = globalThis.navigator?.locks;
+  const names =
+    locks === undefined
+      ? [...holders].filter(([, queue]) => queue.length > 0).map(([name]) => name)
+      : ((await locks.query()).held ?? []).map(({ name }) => name);
+  return names.filter((name) => name?.startsWith(WRITER)).length;
 }
 
 function busy(modelId: string): TramontaneError {

@@ -1,25 +1,44 @@
 /** How much the browser lets this origin store. */
 import { abortable, delay } from '../base/abort.ts';
 import { TramontaneError } from '../base/errors.ts';
+import { hasRoom, MOST_ROOM_BYTES, measureRoom } from './room.ts';
 
 export interface StorageEstimate {
   usedBytes: number;
   quotaBytes: number;
+  /** There may be more than the quota. */
+  isLeast?: true;
 }
 
 /**
  * What Chrome tells since version 138, whatever the disk has: usage + 10 GiB, or + the disk's size where that is less, so
- * that private windows do not show. What it grants is as large as ever. https://chromestatus.com/feature/4977371751645184
+ * that private windows do not show. What it grants is as large as ever, and found by asking for it (room.ts).
+ * https://chromestatus.com/feature/4977371751645184
  */
 const UNTOLD_FREE_BYTES = 10 * 2 ** 30;
 
-/** @returns null where the browser does not tell how much there is to have (and in Node). */
-export async function estimateStorage(): Promise<StorageEstimate | null> {
+/** What the browser tells, and means: quota less usage; null where it does not tell. */
+async function readTold(): Promise<{ usedBytes: number; freeBytes: number | null } | null> {
   const manager = globalThis.navigator?.storage;
   if (typeof manager?.estimate !== 'function') return null;
   const { usage, quota } = await manager.estimate();
-  if (usage === undefined || quota === undefined || quota - usage === UNTOLD_FREE_BYTES) return null;
-  return { usedBytes: usage, quotaBytes: quota };
+  if (usage === undefined || quota === undefined) return null;
+  const freeBytes = Math.max(0, quota - usage);
+  return { usedBytes: usage, freeBytes: freeBytes === UNTOLD_FREE_BYTES ? null : freeBytes };
+}
+
+/** @returns null where the browser neither tells how much there is to have nor lets it be found (and in Node). */
+export async function estimateStorage(): Promise<StorageEstimate | null> {
+  const told = await readTold();
+  if (told === null) return null;
+  const { usedBytes } = told;
+  const room = await measureRoom();
+  const isLeast = room === MOST_ROOM_BYTES;
+  if (told.freeBytes !== null) {
+    const found = room === null || isLeast ? told.freeBytes : Math.min(room, told.freeBytes);
+    return { usedBytes, quotaBytes: usedBytes + found };
+  }
+  return room === null ? null : { usedBytes, quotaBytes: usedBytes + room, ...(isLeast && { isLeast }) };
 }
 
 /**
@@ -55,20 +74,25 @@ export async function askToPersist(
 }
 
 /**
- * Refuses what will not fit, before the first byte of it is fetched. Where the browser does not tell, nothing is refused.
+ * Refuses what will not fit, before the first byte of it is fetched; asked by the model's writer. Where nobody can
+ * tell, nothing is refused.
  * @throws TramontaneError `storage-quota`
  */
 export async function requireRoom(neededBytes: number): Promise<void> {
-  const estimate = await estimateStorage();
-  if (estimate === null) return;
-  const freeBytes = Math.max(0, estimate.quotaBytes - estimate.usedBytes);
-  if (neededBytes <= freeBytes) return;
-  throw new TramontaneError(
+  if (neededBytes <= 0) return;
+  const freeBytes = (await readTold())?.freeBytes ?? null;
+  if (freeBytes !== null && neededBytes > freeBytes) throw noRoom(neededBytes, freeBytes);
+  if ((await hasRoom(neededBytes)) === false) throw noRoom(neededBytes, null);
+}
+
+function noRoom(neededBytes: number, freeBytes: number | null): TramontaneError {
+  const room = freeBytes === null ? 'no room for them' : `room for ${freeBytes}`;
+  return new TramontaneError(
     'storage-quota',
-    `The model needs ${neededBytes} more bytes; the browser has room for ${freeBytes}.`,
+    `The model needs ${neededBytes} more bytes; the browser has ${room}.`,
     {
       nextStep: 'Free disk space, or delete a stored model, and load again: what is stored already is kept.',
-      data: { needed: neededBytes, free: freeBytes },
+      data: { needed: neededBytes, ...(freeBytes !== null && { free: freeBytes }) },
     },
   );
 }

@@ -176,13 +176,40 @@ test('a tab that is killed in the middle of a download goes on at the byte in th
   });
 });
 
+test('a disk without room for a model refuses it before the first byte, though the browser tells of more', async () => {
+  await withSite(SMOLLM2, {}, async (server) => {
+    const page = await openPage(server);
+    const session = await context.newCDPSession(page);
+    const { origin } = new URL(server.url);
+    await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: shardBytes(SMOLLM2) - MIB });
+    const told = await page.evaluate(() => navigator.storage.estimate());
+    expect(told.quota).toBeGreaterThan(shardBytes(SMOLLM2));
+    const { error } = await load(page, SMOLLM2);
+    expect(error).toMatchObject({ code: 'storage-quota', nextStep: expect.any(String) });
+    expect(shardBytesSent(server)).toBe(0);
+
+    await session.send('Storage.overrideQuotaForOrigin', { origin });
+    expect((await load(page, SMOLLM2)).error).toBeNull();
+    // What asked for the room is gone.
+    const files = await page.evaluate(async () => {
+      const names: string[] = [];
+      for await (const name of (await navigator.storage.getDirectory()).keys()) names.push(name);
+      return names;
+    });
+    expect(files).toEqual([]);
+  });
+});
+
 test('a disk that is full in the middle of a download: what is stored is kept, and enough for the rest', async () => {
   await withSite(SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 20 }, async (server) => {
     const page = await openPage(server);
     const session = await context.newCDPSession(page);
     const { origin } = new URL(server.url);
-    // Less than the browser tells of (src/storage/quota.ts), as a disk that fills up meanwhile.
     await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 22 * MIB });
+    // While another tab stores a model too, nobody can tell what there will be room for.
+    await page.evaluate(() => {
+      void navigator.locks.request('tramontane-model-writer other', () => new Promise(() => {}));
+    });
     const { error } = await load(page, SMOLLM2);
     expect(error).toMatchObject({ code: 'storage-quota', nextStep: expect.any(String) });
     expect(await listStored(page)).toEqual([]);

@@ -1,10 +1,11 @@
 /** What is known of the visitor's device, and the test that finds out how much memory its GPU grants. */
 import { html, nothing, type TemplateResult } from 'lit';
-import { formatBytes, formatMemory } from '../../base/number-text.ts';
+import { formatMemory } from '../../base/number-text.ts';
 import { renderFailure, renderNoWebGpu } from '../../element/model-views.ts';
 import type { GpuMemoryProbe } from '../../engine/api.ts';
 import { sharesMemory } from '../../models/fit.ts';
 import { icons } from '../../ui/icons.ts';
+import { describeFreeRoom } from '../free-room.ts';
 import type { ImportController } from './import-controller.ts';
 
 /** @param wantedBytes What a test asks for; null where there is nothing to test for. */
@@ -25,7 +26,7 @@ export function renderDevice(
   const storage =
     estimate === null
       ? 'This browser does not tell how much is free'
-      : `${formatBytes(Math.max(0, estimate.quotaBytes - estimate.usedBytes))} free for this site`;
+      : `${describeFreeRoom(estimate)} free for this site`;
   return html`<section class="panel device" aria-labelledby="device">
     <h2 id="device">This device</h2>
     <dl class="pairs">

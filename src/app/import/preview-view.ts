@@ -14,6 +14,7 @@ import type { StorageEstimate } from '../../storage/quota.ts';
 import type { TramontaneContextEvent } from '../../ui/context-slider/context-slider.ts';
 import { renderCheck, renderFit } from '../../ui/fit-view.ts';
 import { icons } from '../../ui/icons.ts';
+import { describeFreeRoom } from '../free-room.ts';
 import { renderTest } from './device-view.ts';
 import type { Candidate, ImportController } from './import-controller.ts';
 
@@ -157,8 +158,7 @@ function renderInstead(fit: Fit | null, smaller: CatalogueModel | null, actions:
 function describeStorage(estimate: StorageEstimate | null, bytesToStore: number): string {
   const takes = `It takes ${formatBytes(bytesToStore)} of storage`;
   if (estimate === null) return `${takes}.`;
-  const free = Math.max(0, estimate.quotaBytes - estimate.usedBytes);
-  return `${takes}, of ${formatBytes(free)} that are free for this site.`;
+  return `${takes}, of ${describeFreeRoom(estimate)} that are free for this site.`;
 }
 
 function describeFacts(preview: ImportPreview): [label: string, value: string][] {

@@ -25,6 +25,7 @@ import { FrameScheduler } from '../../ui/frame-scheduler.ts';
 import { icons } from '../../ui/icons.ts';
 import { describeProgress } from '../../ui/progress/describe-progress.ts';
 import { base, tokens } from '../../ui/tokens.css.ts';
+import { describeFreeRoom } from '../free-room.ts';
 import { modelsPageStyles } from '../models-page.styles.ts';
 import { pageContentStyles } from '../page-content.styles.ts';
 import { pageLink } from '../page-link.ts';
@@ -204,7 +205,6 @@ export class TramontaneStorage extends LitElement {
   #renderSummary() {
     const { estimate, isPersisted } = this;
     const models = this.#modelBytes();
-    const free = estimate === null ? null : Math.max(0, estimate.quotaBytes - estimate.usedBytes);
     return html`<section class="panel summary" aria-label="Room">
       ${
         estimate === null
@@ -228,7 +228,7 @@ export class TramontaneStorage extends LitElement {
         </div>
         <div>
           <dt>Free for this site</dt>
-          ${free === null ? html`<dd class="untold">This browser does not tell</dd>` : html`<dd>${formatBytes(free)}</dd>`}
+          ${estimate === null ? html`<dd class="untold">This browser does not tell</dd>` : html`<dd>${describeFreeRoom(estimate)}</dd>`}
         </div>
       </dl>
       ${

@@ -1,11 +1,12 @@
 /**
- * Whether other programs use the processor, as the system counts it: what all of it was busy, less what this program
- * and its children (a browser) used. Linux tells for every process; elsewhere only this process is known, which will do
- * where the model runs in it.
+ * Whether somebody else has the processor, as the system counts it. Other programs: what all of it was busy, less what
+ * this program and its children (a browser) used. Linux tells for every process; elsewhere only this process is known,
+ * which will do where the model runs in it. And the host of a virtual machine, which may run something else while a
+ * program here is ready to: Linux tells how long ("steal").
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import type { BusyProbe } from '../../src/bench/busy-probe.ts';
+import type { BusyProbe, Disturber } from '../../src/bench/busy-probe.ts';
 
 /** Ticks of a process's time: 100 a second on every Linux (USER_HZ). */
 const TICK_MS = 10;
@@ -14,22 +15,38 @@ const MOST_CORES = 0.5;
 const MOST_SHARE = 0.1;
 /** What ticks and rounding come to. */
 const LEAST_MS = 60;
+/**
+ * The host may take this much of one core. Less than others may: those run on cores that nobody else wanted, but what is
+ * stolen is time in which something here was ready to run.
+ */
+const MOST_STOLEN_CORES = 0.1;
+const LEAST_STOLEN_MS = 30;
 
+/** Milliseconds since some start, of all cores together. */
 export interface ProcessorTimes {
-  /** Milliseconds since some start, of all cores together. */
   busyMs: number;
+  /** What the host of a virtual machine took. */
+  stolenMs: number;
   ownMs: number;
   timeMs: number;
 }
 
-/** @returns what others did between two readings, as the second half of a sentence, or null where it does not matter */
-export function findOthers(before: ProcessorTimes, after: ProcessorTimes, cores: number): string | null {
+/** @returns who had the processor between two readings; null where it does not matter. The host comes first. */
+export function findDisturber(
+  before: ProcessorTimes,
+  after: ProcessorTimes,
+  cores: number,
+): Disturber | null {
   const elapsedMs = after.timeMs - before.timeMs;
+  if (elapsedMs <= 0) return null;
+  const percent = (ms: number) => `${Math.round((ms / elapsedMs) * 100)} % of a core`;
+  const stolenMs = after.stolenMs - before.stolenMs;
+  if (stolenMs >= LEAST_STOLEN_MS && stolenMs > MOST_STOLEN_CORES * elapsedMs) {
+    return { kind: 'stolen', text: `the virtual machine's host took ${percent(stolenMs)}` };
+  }
   const othersMs = after.busyMs - before.busyMs - (after.ownMs - before.ownMs);
-  if (elapsedMs <= 0 || othersMs < LEAST_MS) return null;
-  const used = othersMs / elapsedMs;
-  if (used <= Math.min(MOST_CORES, MOST_SHARE * cores)) return null;
-  return `other programs used ${Math.round(used * 100)} % of a core`;
+  if (othersMs < LEAST_MS || othersMs <= Math.min(MOST_CORES, MOST_SHARE * cores) * elapsedMs) return null;
+  return { kind: 'busy', text: `other programs used ${percent(othersMs)}` };
 }
 
 /** @param withChildren what is measured runs in child processes. @returns null where nobody tells of those */
@@ -38,7 +55,7 @@ export async function createProcessorProbe(withChildren: boolean): Promise<BusyP
   if (readOwn === null) return null;
   const read = async (): Promise<ProcessorTimes> => ({
     ownMs: await readOwn(),
-    busyMs: readBusyMs(),
+    ...(await readAll()),
     timeMs: performance.now(),
   });
   const cores = cpus().length;
@@ -46,13 +63,27 @@ export async function createProcessorProbe(withChildren: boolean): Promise<BusyP
     repeats: true,
     async start() {
       const before = await read();
-      return { stop: async () => findOthers(before, await read(), cores) };
+      return { stop: async () => findDisturber(before, await read(), cores) };
     },
   };
 }
 
-function readBusyMs(): number {
-  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+type AllTimes = Pick<ProcessorTimes, 'busyMs' | 'stolenMs'>;
+
+async function readAll(): Promise<AllTimes> {
+  if (process.platform === 'linux') return parseProcStat(await readFile('/proc/stat', 'latin1'));
+  const busyMs = cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+  return { busyMs, stolenMs: 0 };
+}
+
+/**
+ * proc_stat(5): the line `cpu` has ticks of user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice. The
+ * last two are in user and nice already; old kernels leave off what they do not count.
+ */
+export function parseProcStat(text: string): AllTimes {
+  const fields = /^cpu +(.*)$/m.exec(text)?.[1]?.trim().split(/ +/).map(Number) ?? [];
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = fields;
+  return { busyMs: (user + nice + system + irq + softirq) * TICK_MS, stolenMs: steal * TICK_MS };
 }
 
 async function readProcessMs(): Promise<number> {

@@ -160,7 +160,7 @@ async function compare(
     try {
       timed = await harness('ask', name, question(turn, options.sentences), options.outputTokens);
     } finally {
-      disturbed = await watch.stop();
+      disturbed = (await watch.stop())?.text ?? null;
     }
     const gpuSubmissions = (await submissions(name)) - before;
     const abortMs = await harness('abort', name, question(-turn, options.sentences));

@@ -1,10 +1,17 @@
 /**
- * Whether other programs used the processor while a sample was taken. Node can ask the system (scripts/lib/
+ * Whether somebody else had the processor while a sample was taken. Node can ask the system (scripts/lib/
  * processor-probe.ts); a page can only notice that its own timers come late, or that it is hidden.
  */
+export interface Disturber {
+  /** `busy`: other programs of this machine. `stolen`: the host of a virtual machine, for whatever else it runs. */
+  kind: 'busy' | 'stolen';
+  /** What was seen, as the second half of a sentence. */
+  text: string;
+}
+
 export interface BusyWatch {
-  /** @returns what was seen, as the second half of a sentence, or null where the sample was undisturbed */
-  stop(): Promise<string | null>;
+  /** @returns null where the sample was undisturbed */
+  stop(): Promise<Disturber | null>;
 }
 
 export interface BusyProbe {
@@ -42,10 +49,10 @@ export function createTimerProbe(isSoftware: boolean): BusyProbe {
         async stop() {
           clearInterval(timer);
           document.removeEventListener('visibilitychange', onVisibility);
-          if (wasHidden) return 'the page was hidden';
+          if (wasHidden) return { kind: 'busy', text: 'the page was hidden' };
           if (lateness.length < LEAST_TICKS) return null;
           const mean = lateness.reduce((sum, late) => sum + late, 0) / lateness.length;
-          return mean > limitMs ? `timers came ${Math.round(mean)} ms late` : null;
+          return mean > limitMs ? { kind: 'busy', text: `timers came ${Math.round(mean)} ms late` } : null;
         },
       };
     },

@@ -1,5 +1,6 @@
 /** What `npm run bench` and the page that it drives say to each other. Types only: one runs in Node, one in a browser. */
 import type { LoadOptions, ModelSource, Progress } from '../engine/api.ts';
+import type { Disturber } from './busy-probe.ts';
 import type { HostFacts } from './machine.ts';
 import type { BenchReport, SuiteName } from './report.ts';
 import type { BenchEstimate, BenchProgress } from './run.ts';
@@ -31,7 +32,7 @@ export interface BenchCalls {
   /** Begins to watch the processor; answered by the watch's number. */
   watch: { input: null; output: number };
   /** Ends watch `input`; answered by what was seen. */
-  unwatch: { input: number; output: string | null };
+  unwatch: { input: number; output: Disturber | null };
   readFirstRun: { input: string; output: GoldenText | null };
   writeFirstRun: { input: { key: string; text: GoldenText }; output: null };
 }

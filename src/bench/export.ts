@@ -41,6 +41,7 @@ const LABELS: Record<Label, string> = {
   software: 'software adapter: a CPU played the GPU',
   'random-weights': 'random weights: speed only',
   busy: 'other programs used the processor',
+  stolen: 'the host of this virtual machine took processor time',
   clock: 'the clock was at fault',
   'coarse-clock': 'the clock is too coarse',
   throttled: 'throttled: late samples are much slower',

@@ -1,4 +1,5 @@
 /** Collects samples into tests, decides which count, and knows at any time what the report would be. */
+import type { Disturber } from './busy-probe.ts';
 import { findClockFault, isTooCoarse } from './clock.ts';
 import type { PlannedTest, TakenSample } from './planned-test.ts';
 import type { BenchTest, Label, Mark, Sample } from './report.ts';
@@ -8,8 +9,8 @@ export interface Disturbance {
   /** By the two clocks, around the sample. */
   elapsedMs: number;
   wallMs: number;
-  /** What the busy probe saw. */
-  busy: string | null;
+  /** Who had the processor meanwhile, as the busy probe saw it. */
+  disturber: Disturber | null;
 }
 
 interface Row {
@@ -73,7 +74,7 @@ export class Recorder {
   #judge(
     test: PlannedTest,
     { ms, parts }: TakenSample,
-    { elapsedMs, wallMs, busy }: Disturbance,
+    { elapsedMs, wallMs, disturber }: Disturbance,
   ): Mark | null {
     // Which tokens come out does not depend on how long they take.
     if (test.suite === 'selfcheck') return null;
@@ -83,9 +84,9 @@ export class Recorder {
       this.#explain(test, fault.kind, `a sample was not counted: ${fault.text}`);
       return 'clock';
     }
-    if (busy === null) return null;
-    this.#explain(test, 'busy', `a sample was not counted: ${busy}`);
-    return 'busy';
+    if (disturber === null) return null;
+    this.#explain(test, disturber.kind, `a sample was not counted: ${disturber.text}`);
+    return disturber.kind;
   }
 
   /** Once for a test and a kind of trouble; the samples' marks tell how often. */

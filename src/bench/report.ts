@@ -11,6 +11,8 @@ export const REPORT_VERSION = 1;
 export type Mark =
   /** Other programs used the processor while it was taken. */
   | 'busy'
+  /** The host of this virtual machine did. */
+  | 'stolen'
   /** The clock went backwards, jumped, or is too coarse for it. */
   | 'clock'
   /** It is one of the late samples of a run that became much slower for good. */
@@ -71,6 +73,7 @@ export type Label =
   | 'software'
   | 'random-weights'
   | 'busy'
+  | 'stolen'
   | 'clock'
   | 'coarse-clock'
   | 'throttled'

@@ -12,7 +12,7 @@ import { kernelReportSample } from '../../tests/tools/kernel-report-sample.ts';
 import { TramontaneError } from '../base/errors.ts';
 import { createFakeEngine, type FakeEngineOptions } from '../engine/fake-engine.ts';
 import type { ModelDescription } from '../models/model-description.ts';
-import { type BusyProbe, blindProbe } from './busy-probe.ts';
+import { type BusyProbe, blindProbe, type Disturber } from './busy-probe.ts';
 import { toMarkdown } from './export.ts';
 import type { BenchReport, Mark } from './report.ts';
 import { type BenchEstimate, type BenchOptions, type BenchProgress, runBenchmark } from './run.ts';
@@ -310,14 +310,19 @@ test('a machine that became slower between tests is told from one that did not',
 });
 
 /** Says that others were busy during the samples of these numbers, counted over the whole run. */
-function probeBusyAt(busySamples: readonly number[], repeats: boolean): BusyProbe {
+function probeBusyAt(
+  busySamples: readonly number[],
+  repeats: boolean,
+  kind: Disturber['kind'] = 'busy',
+): BusyProbe {
   let count = 0;
   return {
     repeats,
     async start() {
       const number = count++;
       return {
-        stop: async () => (busySamples.includes(number) ? 'other programs used 80 % of a core' : null),
+        stop: async () =>
+          busySamples.includes(number) ? { kind, text: 'somebody used 80 % of a core' } : null,
       };
     },
   };
@@ -335,12 +340,23 @@ test('disturbed samples are marked, and taken again where that can help', async 
 
 test('a machine that never comes to rest gets no mean, and an end', async () => {
   const everything = Array.from({ length: 1000 }, (_, i) => i);
-  const report = await run({ depths: [0], probe: probeBusyAt(everything, true) });
+  const report = await run({ depths: [0], probe: probeBusyAt(everything, true, 'stolen') });
+  expect(report.labels).toEqual(['stolen']);
   expect(requireTest(report, 'pp512').statistics).toMatchObject({ count: 0, mean: null });
   expect(requireTest(report, 'pp512').samples).toHaveLength(16);
   expect(report.notes.join(' ')).toContain(
     'pp512: no sample counts; the median of those that do not is 1000',
   );
+  // One test has shown that repeating does not help.
+  expect(marksOf(report, 'tg128')).toEqual(['warm-up', ...Array(5).fill('stolen')]);
+});
+
+test('after a machine has come to rest, disturbed samples are taken again', async () => {
+  // All 16 of pp512, the first two of the six of tg128 and, after good ones, one more.
+  const busy = Array.from({ length: 18 }, (_, i) => i);
+  const report = await run({ depths: [0], probe: probeBusyAt([...busy, 20], true) });
+  expect(marksOf(report, 'pp512')).toHaveLength(16);
+  expect(marksOf(report, 'tg128')).toEqual(['warm-up', 'busy', null, null, 'busy', null, null]);
 });
 
 test('a clock too coarse for its samples is labelled', async () => {

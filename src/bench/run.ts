@@ -24,6 +24,7 @@ import { type Disturbance, percent, Recorder } from './recorder.ts';
 import {
   type BenchReport,
   type BenchSettings,
+  type Mark,
   REPORT_VERSION,
   type SelfCheck,
   type SuiteName,
@@ -170,6 +171,8 @@ class Run {
   #selfCheck: SelfCheck | null = null;
   #kernels: KernelReport | null = null;
   #stoppedBy: string | null = null;
+  /** What marked every sample of a test, repeated ones too, and has not been absent since: repeating does not help. */
+  readonly #lasting = new Set<Mark>();
   /** Something that was asked for by hand was left out. */
   #isIncomplete = false;
   #rates: Rates;
@@ -223,7 +226,7 @@ class Run {
     };
     this.#recorder.begin(test);
     const elapsed = { elapsedMs: clock.now() - start.ms, wallMs: clock.wall() - start.wall };
-    this.#recorder.add(loadSample(firstLoad), { ...elapsed, busy: null }, false);
+    this.#recorder.add(loadSample(firstLoad), { ...elapsed, disturber: null }, false);
     this.#recorder.end();
   }
 
@@ -417,6 +420,7 @@ class Run {
       await test.setUp?.({ signal });
       let counted = 0;
       let attempts = 0;
+      const marks = new Set<Mark | null>();
       const most = test.repetitions * (1 + REPEATS_PER_SAMPLE);
       for (let sample = 0; counted < test.repetitions && attempts < most; sample++) {
         const isWarmUp = sample < test.warmUps;
@@ -431,12 +435,19 @@ class Run {
         const mark = await this.#takeSample(test, sample, isWarmUp);
         if (isWarmUp) continue;
         attempts++;
-        const isWorthRepeating = mark === 'clock' || (mark === 'busy' && this.#options.probe.repeats);
-        if (!isWorthRepeating) counted++;
+        marks.add(mark);
+        if (mark === null) this.#lasting.clear();
+        if (!this.#isWorthRepeating(mark)) counted++;
       }
+      if (!marks.has(null)) for (const mark of marks) this.#lasting.add(mark!);
     } finally {
       this.#recorder.end();
     }
+  }
+
+  #isWorthRepeating(mark: Mark | null): boolean {
+    if (mark === null || this.#lasting.has(mark)) return false;
+    return mark === 'clock' || this.#options.probe.repeats;
   }
 
   async #takeSample(test: PlannedTest, index: number, isWarmUp: boolean) {
@@ -457,7 +468,7 @@ class Run {
       const taken = await test.take({ signal }, index);
       const elapsedMs = clock.now() - before.ms;
       const wallMs = clock.wall() - before.wall;
-      return { taken, disturbance: { elapsedMs, wallMs, busy: await watch.stop() } };
+      return { taken, disturbance: { elapsedMs, wallMs, disturber: await watch.stop() } };
     } catch (error) {
       await watch.stop();
       throw error;
@@ -484,10 +495,10 @@ class Run {
     await again.setUp?.({ signal });
     const { taken, disturbance } = await this.#takeWatched(again, 0);
     const { ms, parts } = taken;
-    const { busy, ...clocks } = disturbance;
+    const { disturber, ...clocks } = disturbance;
     const fault = findClockFault({ ms, parts, ...clocks, resolutionMs: this.#resolutionMs });
     const ratio = ms / Math.max(...before);
-    if (busy !== null || fault !== null || ratio < THROTTLED_AT_END) return;
+    if (disturber !== null || fault !== null || ratio < THROTTLED_AT_END) return;
     this.#recorder.label('throttled');
     this.#recorder.note(
       `At the end ${again.series[0]!.id} took ${percent(ratio)} longer than its slowest sample at the beginning.`,

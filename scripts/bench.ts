@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { errorMessage } from '../src/base/errors.ts';
+import { agreementToMarkdown, compareRuns } from '../src/bench/agreement.ts';
 import { comparisonToMarkdown } from '../src/bench/comparison.ts';
 import type { BenchReport, SuiteName } from '../src/bench/report.ts';
 import { FULL, SUITES } from '../src/bench/workloads.ts';
@@ -18,6 +19,7 @@ import { createProgressLine, runCommand, UsageError } from './lib/command-line.t
 import { openCommittedGguf } from './lib/committed-models.ts';
 import { resolveModel } from './lib/model-argument.ts';
 import { createRandomModel, RANDOM_PREFIX } from './lib/random-model.ts';
+import { readReport } from './lib/read-report.ts';
 import { ROOT } from './lib/up-to-date.ts';
 import { compareWithWllama } from './lib/wllama-comparison.ts';
 
@@ -42,12 +44,14 @@ columns, goes to stdout; progress goes to stderr. What each figure means: docs/b
   --size auto|full|short       auto: short where the full suite would take over ten minutes. Default: auto
   --before FOLDER              with --suite kernels and --runtime dawn: another checkout, whose kernels take turns
   --context N                  tokens of context to load the model with
+  --agree A.json B.json …      measures nothing: do these runs agree, test by test?
   --json FILE                  the whole report (docs/bench-report.schema.json), written after every test
   --csv FILE
   --markdown FILE
   --help
 
-Exit codes: 0 measured, 1 failed or partial (the reason is on stderr), 2 wrong usage, 130 interrupted. What was measured
+Exit codes: 0 measured, 1 failed or partial (the reason is on stderr) or runs that do not agree, 2 wrong usage, 130
+interrupted. What was measured
 before a failure or an interruption is printed and written all the same, labelled partial.`;
 
 const GROUPS: Readonly<Record<string, readonly SuiteName[]>> = {
@@ -94,7 +98,8 @@ function requireOneOf<T extends string>(name: string, text: string, values: read
 }
 
 async function main(signal: AbortSignal): Promise<void> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: {
       model: { type: 'string' },
       suite: { type: 'string', default: 'standard' },
@@ -104,6 +109,7 @@ async function main(signal: AbortSignal): Promise<void> {
       size: { type: 'string' },
       context: { type: 'string' },
       before: { type: 'string' },
+      agree: { type: 'boolean', default: false },
       json: { type: 'string' },
       csv: { type: 'string' },
       markdown: { type: 'string' },
@@ -114,6 +120,11 @@ async function main(signal: AbortSignal): Promise<void> {
     process.stdout.write(`${HELP}\n`);
     return;
   }
+  if (values.agree) {
+    await judgeAgreement(positionals);
+    return;
+  }
+  if (positionals.length > 0) throw new UsageError(`Unexpected argument "${positionals[0]}".`);
   if (values.suite === 'compare') {
     for (const name of ['model', 'runtime', 'depth', 'size', 'context', 'before', 'csv'] as const) {
       if (values[name] !== undefined) throw new UsageError(`--${name} does not go with --suite compare.`);
@@ -142,6 +153,15 @@ async function main(signal: AbortSignal): Promise<void> {
   await output.end(report);
   signal.throwIfAborted();
   if (report.status === 'partial') throw new Error(report.stoppedBy ?? report.notes.join(' '));
+}
+
+async function judgeAgreement(files: readonly string[]): Promise<void> {
+  if (files.length < 2) throw new UsageError('--agree takes two or more reports, as --json writes them.');
+  const reports = await Promise.all(files.map(readReport));
+  process.stdout.write(agreementToMarkdown(reports));
+  const differing = compareRuns(reports).rows.filter(({ verdict }) => verdict === 'differ');
+  if (differing.length > 0)
+    throw new Error(`The runs differ in ${differing.map(({ id }) => id).join(', ')}.`);
 }
 
 /** The plans of another checkout of this program. */

@@ -1,6 +1,8 @@
 /**
- * The built site's engine beside wllama (llama.cpp's WebGPU build) in one browser, on the same GGUF: load, then the
- * same questions in turns. Both are asked as their users would ask them, and timed by the page's clock.
+ * The built site's engine beside wllama (llama.cpp's WebGPU build) in one browser, on the same GGUF: loads, then the
+ * same questions, both in turns. Both are used as their users would, and timed by the page's clock. Loads but the first
+ * take the weights from where each engine keeps them: ours from its weight store in IndexedDB, wllama from its cache in
+ * OPFS.
  *
  * wllama falls back to the processor without a word where shader-f16 is missing, so what each engine sends to the GPU
  * is counted: a few lines put before the code of every worker watch WebGPU's own methods.
@@ -10,9 +12,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type Page } from 'playwright';
 import { errorMessage, TramontaneError } from '../../src/base/errors.ts';
-import { blindProbe } from '../../src/bench/busy-probe.ts';
+import { blindProbe, type Disturber } from '../../src/bench/busy-probe.ts';
 import {
   type ComparedEngine,
+  type ComparedLoad,
   type ComparedTurn,
   type ComparisonReport,
   compareEngines,
@@ -28,11 +31,15 @@ import { ROOT } from './up-to-date.ts';
 
 const WLLAMA = join(ROOT, 'node_modules/@wllama/wllama');
 const CONTEXT_LENGTH = 1024;
+/** Tokens of the first answer after a load. */
+const SHORT_ANSWER = 4;
 
 export interface ComparisonOptions {
   executablePath: string;
   /** The same model for both: as imported for ours, and the GGUF that it was imported from. */
   model: { id: string; folder: string; gguf: FileSource };
+  /** Loads of each engine, after the first. Default 3. */
+  loads?: number;
   /** Turns of each engine. Default 5. */
   turns?: number;
   /** Default 16. */
@@ -58,6 +65,7 @@ interface GpuUse {
 /** What {@link installHarness} puts into the page. */
 interface Harness {
   load(engine: EngineName, input: { id: string; contextLength: number }): Promise<number>;
+  unload(engine: EngineName): Promise<void>;
   ask(engine: EngineName, question: string, outputTokens: number): Promise<TimedAnswer>;
   abort(engine: EngineName, question: string): Promise<number>;
   gpuUse(engine: EngineName): Promise<GpuUse>;
@@ -69,7 +77,7 @@ interface Harness {
  * closed in any case.
  */
 export async function compareWithWllama(options: ComparisonOptions): Promise<ComparisonReport> {
-  const { model, signal, turns = 5, outputTokens = 16, sentences = 1 } = options;
+  const { model, signal, loads = 3, turns = 5, outputTokens = 16, sentences = 1 } = options;
   const folder = await mkdtemp(join(tmpdir(), 'tramontane-comparison-'));
   const server = await startStaticServer({
     mounts: { '/': SITE, '/command-model/': model.folder, '/wllama/': join(WLLAMA, 'esm'), '/gguf/': folder },
@@ -95,7 +103,7 @@ export async function compareWithWllama(options: ComparisonOptions): Promise<Com
       await page.goto(new URL('ask.html', server.url).href);
       await page.waitForFunction(() => 'tramontane' in globalThis);
       await page.evaluate(installHarness);
-      return await compare(page, model.id, { ...options, turns, outputTokens, sentences });
+      return await compare(page, model.id, { ...options, loads, turns, outputTokens, sentences });
     } catch (error) {
       signal?.throwIfAborted();
       throw error;
@@ -112,7 +120,8 @@ export async function compareWithWllama(options: ComparisonOptions): Promise<Com
 async function compare(
   page: Page,
   modelId: string,
-  options: ComparisonOptions & { turns: number; outputTokens: number; sentences: number },
+  options: ComparisonOptions &
+    Required<Pick<ComparisonOptions, 'loads' | 'turns' | 'outputTokens' | 'sentences'>>,
 ): Promise<ComparisonReport> {
   const harness = <Name extends keyof Harness>(name: Name, ...input: Parameters<Harness[Name]>) =>
     page.evaluate(
@@ -133,72 +142,96 @@ async function compare(
     });
   }
   const engines: Record<EngineName, ComparedEngine> = {
-    tramontane: await describe('Tramontane', join(ROOT, 'package.json')),
-    wllama: await describe('wllama', join(WLLAMA, 'package.json')),
+    tramontane: await describe('Tramontane', join(ROOT, 'package.json'), 'IndexedDB'),
+    wllama: await describe('wllama', join(WLLAMA, 'package.json'), 'OPFS'),
   };
   const names: EngineName[] = ['tramontane', 'wllama'];
+  const load = (name: EngineName) => harness('load', name, { id: modelId, contextLength: CONTEXT_LENGTH });
   for (const name of names) {
     step(`loading ${engines[name].name}`);
-    const before = await residentBytes();
-    engines[name].loadMs = await harness('load', name, { id: modelId, contextLength: CONTEXT_LENGTH });
-    // The first answers compile what was not compiled at load: a short one, then one like those to come.
-    step(`warming ${engines[name].name} up`);
-    for (const sentences of [0, options.sentences]) {
-      await harness('ask', name, question(0, sentences), options.outputTokens);
-    }
-    const after = await residentBytes();
-    engines[name].residentBytes = before === null || after === null ? null : after - before;
-    engines[name].gpuBufferBytes = (await harness('gpuUse', name)).bufferBytes;
+    engines[name].firstLoadMs = await load(name);
+    await harness('ask', name, question(0, 0), SHORT_ANSWER);
   }
   const submissions = async (name: EngineName) => (await harness('gpuUse', name)).submissions;
   const probe = (await createProcessorProbe(true)) ?? blindProbe;
+  const watched = async <T extends object>(action: () => Promise<T>) => {
+    const watch = await probe.start();
+    let disturber: Disturber | null = null;
+    let taken: T;
+    try {
+      taken = await action();
+    } finally {
+      disturber = await watch.stop();
+    }
+    return { ...taken, disturbed: disturber?.text ?? null };
+  };
+  const takeLoad = async (name: EngineName): Promise<ComparedLoad> => {
+    await harness('unload', name);
+    const before = await residentBytes();
+    const timed = await watched(async () => {
+      const loadMs = await load(name);
+      const { firstTokenMs } = await harness('ask', name, question(0, 0), SHORT_ANSWER);
+      return { loadMs, firstAnswerMs: loadMs + firstTokenMs };
+    });
+    const after = await residentBytes();
+    return {
+      ...timed,
+      gpuBufferBytes: (await harness('gpuUse', name)).bufferBytes,
+      residentBytes: before === null || after === null ? null : after - before,
+    };
+  };
   const takeTurn = async (name: EngineName, turn: number): Promise<ComparedTurn> => {
     const before = await submissions(name);
-    const watch = await probe.start();
-    let timed: TimedAnswer;
-    let disturbed: string | null = null;
-    try {
-      timed = await harness('ask', name, question(turn, options.sentences), options.outputTokens);
-    } finally {
-      disturbed = (await watch.stop())?.text ?? null;
-    }
+    const timed = await watched(() =>
+      harness('ask', name, question(turn, options.sentences), options.outputTokens),
+    );
     const gpuSubmissions = (await submissions(name)) - before;
     const abortMs = await harness('abort', name, question(-turn, options.sentences));
-    return { ...timed, abortMs, gpuSubmissions, disturbed };
+    return { ...timed, abortMs, gpuSubmissions };
   };
   const notes: string[] = [];
-  const most = options.turns * (1 + REPEATS_PER_SAMPLE);
-  for (let turn = 1, quiet = 0; quiet < options.turns && turn <= most; turn++) {
-    const pair: ComparedTurn[] = [];
-    try {
-      for (const name of names) {
-        step(`turn ${quiet + 1} of ${options.turns}: ${engines[name].name}`);
-        pair.push(await takeTurn(name, turn));
+  /** Both engines one after the other, until enough pairs were not disturbed. @returns false where one has failed */
+  const takePairs = async <Turn extends { disturbed: string | null }>(
+    what: 'load' | 'turn',
+    wanted: number,
+    take: (name: EngineName, number: number) => Promise<Turn>,
+    keep: (engine: ComparedEngine, taken: Turn) => void,
+  ): Promise<boolean> => {
+    const most = wanted * (1 + REPEATS_PER_SAMPLE);
+    for (let number = 1, quiet = 0; quiet < wanted && number <= most; number++) {
+      const pair: Turn[] = [];
+      try {
+        for (const name of names) {
+          step(`${what} ${quiet + 1} of ${wanted}: ${engines[name].name}`);
+          pair.push(await take(name, number));
+        }
+      } catch (error) {
+        if (options.signal?.aborted === true) throw error;
+        // What was measured before is worth having.
+        const at = engines[names[pair.length]!].name;
+        notes.push(`Partial: ${at} failed in ${what} ${number} (${errorMessage(error)}).`);
+        return false;
       }
-    } catch (error) {
-      if (options.signal?.aborted === true) throw error;
-      // What was measured before is worth having.
-      const at = engines[names[pair.length]!].name;
-      notes.push(`Partial: ${at} failed in turn ${turn} (${errorMessage(error)}).`);
-      break;
+      for (const [i, name] of names.entries()) keep(engines[name], pair[i]!);
+      if (pair.every(({ disturbed }) => disturbed === null)) quiet++;
     }
-    for (const [i, name] of names.entries()) engines[name].turns.push(pair[i]!);
-    if (pair.every(({ disturbed }) => disturbed === null)) quiet++;
+    return true;
+  };
+  const isLoaded = await takePairs('load', options.loads, takeLoad, ({ loads }, taken) => loads.push(taken));
+  if (isLoaded) {
+    for (const name of names) {
+      step(`warming ${engines[name].name} up`);
+      await harness('ask', name, question(0, options.sentences), options.outputTokens);
+    }
+    await takePairs('turn', options.turns, takeTurn, ({ turns }, taken) => turns.push(taken));
   }
   const subject = { model: modelId, modelBytes: options.model.gguf.byteLength, adapter };
   return compareEngines(subject, [engines.tramontane, engines.wllama], notes);
 }
 
-async function describe(name: string, packageFile: string): Promise<ComparedEngine> {
+async function describe(name: string, packageFile: string, weightsIn: string): Promise<ComparedEngine> {
   const { version } = JSON.parse(await readFile(packageFile, 'utf8')) as { version: string };
-  return {
-    name,
-    version,
-    loadMs: 0,
-    gpuBufferBytes: 0,
-    residentBytes: null,
-    turns: [],
-  };
+  return { name, version, weightsIn, firstLoadMs: 0, loads: [], turns: [] };
 }
 
 /** Every turn asks something else, so that nothing can be taken from a cache of prompts. */
@@ -304,7 +337,8 @@ function installHarness(): void {
     timings?: { prompt_n?: number; predicted_n?: number };
   }
   interface Wllama {
-    loadModel(blobs: Blob[], options: object): Promise<void>;
+    loadModelFromUrl(url: string, options: object): Promise<void>;
+    exit(): Promise<void>;
     createChatCompletion(request: object): Promise<AsyncIterable<Chunk>>;
   }
   const page = globalThis as unknown as {
@@ -340,11 +374,11 @@ function installHarness(): void {
     adapter: () => engine.getAdapter(),
 
     async load(name, { id, contextLength }) {
+      page.workerOwner = name;
       const startMs = performance.now();
       if (name === 'tramontane') {
         await engine.loadModel({ id, url: 'command-model/' }, { contextLength });
       } else {
-        page.workerOwner = 'wllama';
         const address = new URL('wllama/index.js', location.href).href;
         const { Wllama: Constructor, LoggerWithoutDebug } = (await import(address)) as {
           Wllama: new (paths: object, options: object) => Wllama;
@@ -354,10 +388,15 @@ function installHarness(): void {
           { default: new URL('wllama/wasm/wllama.wasm', location.href).href },
           { logger: LoggerWithoutDebug, suppressNativeLog: true },
         );
-        const file = await (await fetch('gguf/model.gguf')).blob();
-        await wllama.loadModel([file], { n_ctx: contextLength, n_gpu_layers: 999, n_parallel: 1 });
+        const url = new URL('gguf/model.gguf', location.href).href;
+        await wllama.loadModelFromUrl(url, { n_ctx: contextLength, n_gpu_layers: 999, n_parallel: 1 });
       }
       return performance.now() - startMs;
+    },
+
+    async unload(name) {
+      if (name === 'tramontane') await engine.unloadModel();
+      else await wllama?.exit();
     },
 
     async ask(name, content, outputTokens) {

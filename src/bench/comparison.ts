@@ -1,11 +1,33 @@
 /**
- * Side by side with another engine: the same questions to both, in turns, in one browser, and the ratio of each pair of
- * turns. Figures of different runs are never compared: a machine is not as fast now as it was then.
+ * Side by side with another engine: the same loads and the same questions to both, in turns, in one browser, and the ratio
+ * of each pair of turns. Figures of different runs are never compared: a machine is not as fast now as it was then. The
+ * report's published form is docs/bench-comparison.schema.json.
  */
 import type { AdapterReport } from '../engine/api.ts';
+import { markdownTable } from './markdown-table.ts';
+
+export const COMPARISON_VERSION = 1;
+
+/** Where a turn was disturbed. */
+interface Disturbable {
+  /** Who had the processor meanwhile, where that disturbs; null otherwise, or where nobody tells. */
+  disturbed: string | null;
+}
+
+/** One load of the model from where the engine keeps its weights, after it had been unloaded. */
+export interface ComparedLoad extends Disturbable {
+  /** To where the engine says that it is ready. */
+  loadMs: number;
+  /** From the load's start to the first piece of a first short answer: what a load puts off is in it. */
+  firstAnswerMs: number;
+  /** GPU buffers that the engine holds then. */
+  gpuBufferBytes: number;
+  /** What the browser's processes have grown by since before the load; null where the system does not tell. */
+  residentBytes: number | null;
+}
 
 /** One question and its answer, timed from outside: the call, the first piece of text, the last one. */
-export interface ComparedTurn {
+export interface ComparedTurn extends Disturbable {
   promptTokens: number;
   outputTokens: number;
   firstTokenMs: number;
@@ -15,34 +37,36 @@ export interface ComparedTurn {
   abortMs: number;
   /** Submissions to the GPU's queue meanwhile. */
   gpuSubmissions: number;
-  /** What other programs did meanwhile, where that disturbs; null otherwise, or where nobody tells. */
-  disturbed: string | null;
 }
 
 export interface ComparedEngine {
   name: string;
   version: string;
-  /** Once, the first time: to where the model could answer. */
-  loadMs: number;
-  /** GPU buffers that it holds when loaded. */
-  gpuBufferBytes: number;
-  /** What the browser's processes grew by when it was loaded; null where the system does not tell. */
-  residentBytes: number | null;
+  /** Where its loads take the weights from. */
+  weightsIn: string;
+  /** The first load, once: with the download and, where the engine does so, checking and storing. */
+  firstLoadMs: number;
+  /** Interleaved with the other's. */
+  loads: ComparedLoad[];
   /** Interleaved with the other's; the warm-up is not among them. */
   turns: ComparedTurn[];
 }
 
-/** How many times as fast the first engine is as the second, turn by turn. */
+export type TurnMetric = 'prefill' | 'decode' | 'abort';
+export type LoadMetric = 'load' | 'first-answer' | 'gpu-buffers' | 'memory';
+
+/** How many times as fast the first engine is as the second, or as small, pair by pair. */
 export interface Ratio {
-  metric: 'prefill' | 'decode' | 'abort';
+  metric: TurnMetric | LoadMetric;
   mean: number;
-  /** Of the pairs of turns. */
+  /** Of the pairs. */
   standardDeviation: number;
   min: number;
   max: number;
 }
 
 export interface ComparisonReport {
+  version: typeof COMPARISON_VERSION;
   model: string;
   /** Of the GGUF. */
   modelBytes: number;
@@ -57,35 +81,45 @@ export interface ComparisonReport {
 const LEAST_ON_GPU = 0.8;
 
 /**
- * Where an engine ran. `webgpu` takes all three: a submission or more for every token of every answer, and buffers that
- * the model fits into. `cpu`: nothing was ever sent to the GPU. Anything else is `mixed`.
+ * Where an engine ran. `webgpu` takes both: a submission or more for every token of every answer, and, after every load,
+ * buffers that the model fits into. `cpu`: nothing was ever sent to the GPU. Anything else is `mixed`, and an engine that
+ * took no turn is `unknown`.
  */
 export function backendOf(
-  { turns, gpuBufferBytes }: ComparedEngine,
+  { turns, loads }: ComparedEngine,
   modelBytes: number,
-): 'webgpu' | 'cpu' | 'mixed' {
+): 'webgpu' | 'cpu' | 'mixed' | 'unknown' {
+  if (turns.length === 0 || loads.length === 0) return 'unknown';
   if (turns.every(({ gpuSubmissions }) => gpuSubmissions === 0)) return 'cpu';
-  const holdsModel = gpuBufferBytes >= LEAST_ON_GPU * modelBytes;
+  const holdsModel = loads.every(({ gpuBufferBytes }) => gpuBufferBytes >= LEAST_ON_GPU * modelBytes);
   const isSteady = turns.every(({ gpuSubmissions, outputTokens }) => gpuSubmissions >= outputTokens);
   return holdsModel && isSteady ? 'webgpu' : 'mixed';
 }
 
-/** Tokens a second, of which the first comes with the prompt; aborts a second. */
 /** Below it the page's clock tells nothing. */
 const LEAST_ABORT_MS = 1;
 
-const rates: Record<Ratio['metric'], (turn: ComparedTurn) => number> = {
+/** Tokens a second, of which the first comes with the prompt; aborts a second. */
+const rates: Record<TurnMetric, (turn: ComparedTurn) => number> = {
   prefill: ({ promptTokens, firstTokenMs }) => (promptTokens / firstTokenMs) * 1000,
   decode: ({ outputTokens, decodeMs }) => ((outputTokens - 1) / decodeMs) * 1000,
   abort: ({ abortMs }) => 1000 / Math.max(abortMs, LEAST_ABORT_MS),
 };
 
-export function rateOf(metric: Ratio['metric'], turn: ComparedTurn): number {
+export function rateOf(metric: TurnMetric, turn: ComparedTurn): number {
   return rates[metric](turn);
 }
 
+/** The less, the better. */
+const amounts: Record<LoadMetric, (load: ComparedLoad) => number | null> = {
+  load: ({ loadMs }) => loadMs,
+  'first-answer': ({ firstAnswerMs }) => firstAnswerMs,
+  'gpu-buffers': ({ gpuBufferBytes }) => gpuBufferBytes,
+  memory: ({ residentBytes }) => residentBytes,
+};
+
 /**
- * Pairs in which other programs disturbed either turn are left out of the ratios, if two are left.
+ * Pairs in which either turn was disturbed are left out of the ratios, if two are left.
  * @param notes what the reader has to know besides
  * @throws RangeError where the engines did not take the same number of turns
  */
@@ -95,9 +129,6 @@ export function compareEngines(
   notes: readonly string[] = [],
 ): ComparisonReport {
   const [ours, theirs] = engines;
-  if (ours.turns.length !== theirs.turns.length) {
-    throw new RangeError(`${ours.turns.length} and ${theirs.turns.length} turns cannot be compared in pairs`);
-  }
   const all = [...notes];
   const backends = engines.map((engine) => backendOf(engine, modelBytes));
   for (const [i, { name }] of engines.entries()) {
@@ -105,6 +136,8 @@ export function compareEngines(
       all.push(`${name} sent nothing to the GPU: its figures are a processor's, and no ratio is given.`);
     } else if (backends[i] === 'mixed') {
       all.push(`${name} did not run on the GPU alone, so no ratio is given.`);
+    } else if (backends[i] === 'unknown') {
+      all.push(`${name} took no turn: where it runs is not proven, and no ratio is given.`);
     }
   }
   if (adapter.isSoftware) {
@@ -112,37 +145,70 @@ export function compareEngines(
       "The GPU is emulated on the processor: the ratios tell of the kernels' shape, not of a real GPU.",
     );
   }
-  const pairs = ours.turns.map((turn, i): Pair => [turn, theirs.turns[i]!]);
-  if (pairs.some(([a, b]) => a.promptTokens !== b.promptTokens)) {
+  const turns = countedPairs('turns', ours.turns, theirs.turns, all);
+  const loads = countedPairs('loads', ours.loads, theirs.loads, all);
+  if (turns.some(([a, b]) => a.promptTokens !== b.promptTokens)) {
     all.push('The engines counted different numbers of prompt tokens.');
   }
-  const quiet = pairs.filter((pair) => pair.every(({ disturbed }) => disturbed === null));
-  const counted = quiet.length >= 2 ? quiet : pairs;
-  if (quiet.length < pairs.length) {
-    const cause = pairs.flat().find(({ disturbed }) => disturbed !== null)!.disturbed;
-    const consequence = counted === quiet ? 'they are not in the ratios' : 'too few are left without them';
-    all.push(
-      `Other programs disturbed ${pairs.length - quiet.length} of ${pairs.length} turns (${cause}): ${consequence}.`,
-    );
-  }
-  const comparable = counted.length >= 2 && backends.every((backend) => backend === 'webgpu');
+  const comparable = backends.every((backend) => backend === 'webgpu');
+  const ratios = [
+    ...TURN_METRICS.map((metric) =>
+      ratioOf(
+        metric,
+        turns.map(([a, b]) => rates[metric](a) / rates[metric](b)),
+      ),
+    ),
+    ...LOAD_METRICS.map((metric) =>
+      ratioOf(
+        metric,
+        loads.map(([a, b]) => (amounts[metric](b) ?? 0) / (amounts[metric](a) ?? 0)),
+      ),
+    ),
+  ].filter((ratio) => ratio !== null);
   return {
+    version: COMPARISON_VERSION,
     model,
     modelBytes,
     adapter,
     engines,
-    ratios: comparable ? METRICS.map((metric) => ratioOf(metric, counted)) : null,
+    ratios: comparable && ratios.length > 0 ? ratios : null,
     notes: all,
   };
 }
 
-type Pair = readonly [ours: ComparedTurn, theirs: ComparedTurn];
+const TURN_METRICS: readonly TurnMetric[] = ['prefill', 'decode', 'abort'];
+const LOAD_METRICS: readonly LoadMetric[] = ['load', 'first-answer', 'gpu-buffers', 'memory'];
 
-const METRICS: readonly Ratio['metric'][] = ['prefill', 'decode', 'abort'];
+/** Pairs that nobody disturbed, if there are two; else all. What was left out, and why, is added to the notes. */
+function countedPairs<Turn extends Disturbable>(
+  what: string,
+  ours: readonly Turn[],
+  theirs: readonly Turn[],
+  notes: string[],
+): (readonly [Turn, Turn])[] {
+  if (ours.length !== theirs.length) {
+    throw new RangeError(`${ours.length} and ${theirs.length} ${what} cannot be compared in pairs`);
+  }
+  const pairs = ours.map((turn, i) => [turn, theirs[i]!] as const);
+  const quiet = pairs.filter((pair) => pair.every(({ disturbed }) => disturbed === null));
+  if (quiet.length === pairs.length) return pairs;
+  const isEnough = quiet.length >= LEAST_PAIRS;
+  const cause = pairs.flat().find(({ disturbed }) => disturbed !== null)!.disturbed;
+  const consequence = isEnough ? 'they are not in the ratios' : 'too few are left without them';
+  notes.push(
+    `Disturbed: ${pairs.length - quiet.length} of ${pairs.length} ${what} (${cause}); ${consequence}.`,
+  );
+  return isEnough ? quiet : pairs;
+}
 
-function ratioOf(metric: Ratio['metric'], pairs: readonly Pair[]): Ratio {
-  const values = pairs.map(([ours, theirs]) => rateOf(metric, ours) / rateOf(metric, theirs));
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+/** One pair has no spread. */
+const LEAST_PAIRS = 2;
+
+/** @returns null where there are too few, or where one is no ratio: memory that has not grown */
+function ratioOf(metric: Ratio['metric'], values: readonly number[]): Ratio | null {
+  if (values.length < LEAST_PAIRS || !values.every((value) => value > 0 && Number.isFinite(value)))
+    return null;
+  const mean = meanOf(values);
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return {
     metric,
@@ -153,48 +219,70 @@ function ratioOf(metric: Ratio['metric'], pairs: readonly Pair[]): Ratio {
   };
 }
 
-/** How a metric is shown: mean of all turns. */
-const SHOWN: Record<Ratio['metric'], { name: string; value(turn: ComparedTurn): number; digits: number }> = {
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+const mebibytes = (byteLength: number | null): number | null =>
+  byteLength === null ? null : byteLength / 2 ** 20;
+
+/** How a metric is shown: the mean of all turns or loads. */
+const SHOWN_TURNS: Record<TurnMetric, { name: string; value(turn: ComparedTurn): number; digits: number }> = {
   prefill: { name: 'prompt, tokens/s', value: rates.prefill, digits: 2 },
   decode: { name: 'answer, tokens/s', value: rates.decode, digits: 2 },
   abort: { name: 'abort, ms', value: ({ abortMs }) => abortMs, digits: 0 },
+};
+const SHOWN_LOADS: Record<LoadMetric, { name: string; value(load: ComparedLoad): number | null }> = {
+  load: { name: 'load, ms', value: amounts.load },
+  'first-answer': { name: 'load and first token, ms', value: amounts['first-answer'] },
+  'gpu-buffers': { name: 'GPU buffers, MiB', value: (load) => mebibytes(load.gpuBufferBytes) },
+  memory: { name: 'memory of the browser, MiB', value: (load) => mebibytes(load.residentBytes) },
 };
 
 /** The comparison as a Markdown table, a column an engine. */
 export function comparisonToMarkdown(report: ComparisonReport): string {
   const { model, modelBytes, adapter, engines, ratios, notes } = report;
-  const mebibytes = (byteLength: number | null) =>
-    byteLength === null ? '–' : (byteLength / 2 ** 20).toFixed(0);
-  const mean = (values: readonly number[]) =>
-    values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
+  const shown = (values: readonly (number | null)[], digits: number) => {
+    const known = values.filter((value) => value !== null);
+    return known.length === 0 ? '–' : meanOf(known).toFixed(digits);
+  };
+  const ratio = (metric: Ratio['metric']) => {
+    const found = ratios?.find((entry) => entry.metric === metric);
+    if (found === undefined) return '–';
+    const [mean, deviation, min, max] = [found.mean, found.standardDeviation, found.min, found.max].map(
+      (value) => value.toFixed(2),
+    );
+    return `${mean} ± ${deviation} (${min} – ${max})`;
+  };
   const submissions = ({ turns }: ComparedEngine) =>
     turns.reduce((sum, { gpuSubmissions }) => sum + gpuSubmissions, 0);
   const rows: [name: string, value: (engine: ComparedEngine) => string, ratio: string][] = [
-    ...METRICS.map((metric): (typeof rows)[number] => {
-      const { name, value, digits } = SHOWN[metric];
-      const ratio = ratios?.find((entry) => entry.metric === metric);
-      return [
-        name,
-        ({ turns }) => (turns.length === 0 ? '–' : mean(turns.map(value)).toFixed(digits)),
-        ratio === undefined
-          ? '–'
-          : `${ratio.mean.toFixed(2)} ± ${ratio.standardDeviation.toFixed(2)} (${ratio.min.toFixed(2)} – ${ratio.max.toFixed(2)})`,
-      ];
+    ...TURN_METRICS.map((metric): (typeof rows)[number] => {
+      const { name, value, digits } = SHOWN_TURNS[metric];
+      return [name, ({ turns }) => shown(turns.map(value), digits), ratio(metric)];
     }),
-    ['load, ms', ({ loadMs }) => loadMs.toFixed(0), ''],
-    ['GPU buffers, MiB', ({ gpuBufferBytes }) => mebibytes(gpuBufferBytes), ''],
-    ['memory of the browser, MiB', ({ residentBytes }) => mebibytes(residentBytes), ''],
+    ...LOAD_METRICS.map((metric): (typeof rows)[number] => {
+      const { name, value } = SHOWN_LOADS[metric];
+      return [name, ({ loads }) => shown(loads.map(value), 0), ratio(metric)];
+    }),
+    ['first load, ms', ({ firstLoadMs }) => firstLoadMs.toFixed(0), ''],
+    ['loads from', ({ weightsIn }) => weightsIn, ''],
     ['backend', (engine) => `${backendOf(engine, modelBytes)} (${submissions(engine)} submissions)`, ''],
   ];
-  const text = (value: string) => value.replace(/\s+/g, ' ').replaceAll('|', '\\|');
-  const lines = [
-    `| ${text(model)} | ${engines.map(({ name, version }) => `${name} ${version}`).join(' | ')} | times as fast |`,
-    '|---|---:|---:|---:|',
-    ...rows.map(([name, value, ratio]) => `| ${name} | ${engines.map(value).join(' | ')} | ${ratio} |`),
-    '',
-    `- GPU: ${text([adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(' ')) || 'not named'}`,
-    `- ${engines[0].turns.length} turns of each, in turns; prompts of ${engines[0].turns[0]?.promptTokens ?? 0} tokens`,
-    ...notes.map((note) => `- ${text(note)}`),
+  const [{ turns, loads }] = engines;
+  const gpu = [adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(' ');
+  const table = markdownTable(
+    [
+      [model, 'left'],
+      ...engines.map(({ name, version }) => [`${name} ${version}`, 'right'] as const),
+      ['times as fast, or as small', 'right'],
+    ],
+    rows.map(([name, value, text]) => [name, ...engines.map(value), text]),
+  );
+  const facts = [
+    `GPU: ${gpu || 'not named'}`,
+    `${loads.length} loads and ${turns.length} turns of each, in turns; prompts of ${turns[0]?.promptTokens ?? 0} tokens`,
+    ...notes,
   ];
-  return `${lines.join('\n')}\n`;
+  return `${table}\n\n${facts.map((fact) => `- ${fact.replace(/\s+/g, ' ').replaceAll('|', '\\|')}`).join('\n')}\n`;
 }

@@ -1,5 +1,6 @@
 /** A report as others read it: JSON, CSV, and Markdown with llama-bench's columns. */
 import { formatMemory } from '../base/number-text.ts';
+import { formatSpread } from './figure-text.ts';
 import { kernelTables } from './kernels/kernel-tables.ts';
 import { markdownTable } from './markdown-table.ts';
 import type { BenchReport, BenchTest, Label } from './report.ts';
@@ -18,13 +19,6 @@ function size(byteLength: number): string {
 function parameters(count: number | null): string {
   if (count === null) return '';
   return count >= 1e9 ? `${(count / 1e9).toFixed(2)} B` : `${(count / 1e6).toFixed(2)} M`;
-}
-
-function spread({ statistics: { mean, standardDeviation } }: BenchTest): string {
-  if (mean === null) return '–';
-  const digits = Math.abs(mean) < 10 ? 2 : Math.abs(mean) < 1000 ? 1 : 0;
-  const deviation = standardDeviation === null ? '' : ` ± ${standardDeviation.toFixed(digits)}`;
-  return `${mean.toFixed(digits)}${deviation}`;
 }
 
 /** llama-bench's own precision. */
@@ -90,7 +84,7 @@ export function toMarkdown(report: BenchReport): string {
           ['mean ± sd', 'right'],
           ['unit', 'left'],
         ],
-        others.map((test) => [test.id, spread(test), test.unit]),
+        others.map((test) => [test.id, formatSpread(test), test.unit]),
       ),
     );
   }

@@ -1,6 +1,5 @@
 /** What tests of the benchmark share: time that passes at once, a host, and the published schema. */
-import { type Schema, Validator } from '@cfworker/json-schema';
-import schema from '../../docs/bench-report.schema.json' with { type: 'json' };
+import { findSchemaFaults as findFaults } from '../../scripts/lib/report-schema.ts';
 import type { Clock } from '../../src/bench/clock.ts';
 import type { HostFacts } from '../../src/bench/machine.ts';
 import type { BenchReport, BenchTest } from '../../src/bench/report.ts';
@@ -53,9 +52,7 @@ export const noKernels: MeasureKernels = async () => {
 
 /** What in a report contradicts the published schema: nothing, for every report we make. */
 export function findSchemaFaults(report: BenchReport): string[] {
-  const parsed: unknown = JSON.parse(JSON.stringify(report));
-  const { errors } = new Validator(schema as Schema, '2020-12', false).validate(parsed);
-  return errors.map(({ instanceLocation, error }) => `${instanceLocation}: ${error}`);
+  return findFaults('report', JSON.parse(JSON.stringify(report)));
 }
 
 /** @throws Error if the report has no such test */

@@ -4,6 +4,7 @@ import { property, state } from 'lit/decorators.js';
 import { isAbortError, toError } from '../../base/errors.ts';
 import { createTimerProbe } from '../../bench/busy-probe.ts';
 import { toCsv, toJson, toMarkdown } from '../../bench/export.ts';
+import { formatSpread } from '../../bench/figure-text.ts';
 import smolLm2Goldens from '../../bench/goldens/smollm2-135m-instruct.json' with { type: 'json' };
 import { readBrowserHost } from '../../bench/machine.ts';
 import type { BenchReport, SuiteName } from '../../bench/report.ts';
@@ -24,7 +25,7 @@ import { benchStyles } from './bench.styles.ts';
 import { TramontaneChart } from './chart.ts';
 import { TramontaneBenchFinishedEvent } from './events.ts';
 import { measureInWorker } from './measure-in-worker.ts';
-import { formatDuration, formatSpread, renderComparison, renderReport, suiteName } from './report-view.ts';
+import { formatDuration, renderComparison, renderReport, suiteName } from './report-view.ts';
 
 definePart('tramontane-chart', TramontaneChart);
 

@@ -1,7 +1,9 @@
 /** How a report looks: the headline, what to know before reading on, the tables and the machine. */
 import { html, nothing, type TemplateResult } from 'lit';
 import { formatBytes, formatMemory } from '../../base/number-text.ts';
+import { AGREEMENT_RULE, compareRuns, describeVerdict } from '../../bench/agreement.ts';
 import { describeLabel } from '../../bench/export.ts';
+import { formatFigure, formatSpread } from '../../bench/figure-text.ts';
 import type { BenchReport, BenchTest, Label, SuiteName } from '../../bench/report.ts';
 import { icons } from '../../ui/icons.ts';
 import type { ChartData } from './chart.ts';
@@ -19,20 +21,6 @@ const SUITE_NAMES: Record<SuiteName, string> = {
 
 export function suiteName(suite: SuiteName): string {
   return SUITE_NAMES[suite];
-}
-
-/** A figure with as many digits as mean something. */
-export function formatFigure(value: number | null): string {
-  if (value === null) return '–';
-  const size = Math.abs(value);
-  return value.toFixed(size < 10 ? 2 : size < 1000 ? 1 : 0);
-}
-
-export function formatSpread({ statistics: { mean, standardDeviation } }: BenchTest): string {
-  if (mean === null) return '–';
-  return standardDeviation === null
-    ? formatFigure(mean)
-    : `${formatFigure(mean)} ± ${formatFigure(standardDeviation)}`;
 }
 
 export function formatDuration(ms: number): string {
@@ -237,9 +225,12 @@ function renderMachine({
   </details>`;
 }
 
-/** The same tests of several runs, next to each other. No ratios: a machine is not the same on two days. */
+/**
+ * The same tests of several runs, next to each other, and whether they agree. No ratios: a machine is not the same on
+ * two days.
+ */
 export function renderComparison(reports: readonly BenchReport[]): TemplateResult {
-  const ids = [...new Set(reports.flatMap(({ tests }) => tests.map(({ id }) => id)))];
+  const { rows, circumstances } = compareRuns(reports);
   return html`<section aria-labelledby="comparison-title">
     <h2 id="comparison-title">Side by side</h2>
     <div class="scroll" tabindex="0" role="group" aria-labelledby="comparison-title">
@@ -256,22 +247,30 @@ export function renderComparison(reports: readonly BenchReport[]): TemplateResul
                 </span>
               </th>`,
             )}
+            <th scope="col">These runs</th>
           </tr>
         </thead>
         <tbody>
-          ${ids.map((id) => {
-            const tests = reports.map((report) => report.tests.find((test) => test.id === id) ?? null);
-            return html`<tr>
-              <th scope="row">${id} <span class="quiet">${tests.find((test) => test !== null)?.unit}</span></th>
-              ${tests.map((test) => html`<td class="number">${test === null ? '–' : formatSpread(test)}</td>`)}
-            </tr>`;
-          })}
+          ${rows.map(
+            (row) => html`<tr>
+              <th scope="row">${row.id} <span class="quiet">${row.unit}</span></th>
+              ${row.tests.map((test) => html`<td class="number">${test === null ? '–' : formatSpread(test)}</td>`)}
+              <td class=${row.verdict}>${describeVerdict(row)}</td>
+            </tr>`,
+          )}
         </tbody>
       </table>
     </div>
+    ${
+      circumstances.length === 0
+        ? nothing
+        : html`<ul class="notes">
+            ${circumstances.map((text) => html`<li>${text}</li>`)}
+          </ul>`
+    }
     <p class="quiet">
-      These runs were made at different times, and a machine is not always equally fast: differences below a tenth may
-      mean nothing.
+      ${AGREEMENT_RULE} Runs that differ were made by machines in different states, or by different programs: to compare
+      two variants, have them measured in turns within one run.
     </p>
   </section>`;
 }

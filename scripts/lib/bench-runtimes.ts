@@ -14,6 +14,7 @@ import { openHeadlessSite } from './headless.ts';
 import type { ResolvedModel } from './model-argument.ts';
 import { readNodeHost } from './node-host.ts';
 import { createProcessorProbe } from './processor-probe.ts';
+import { readTemperatures } from './temperatures.ts';
 
 /** Everything of a request that does not depend on where it runs. */
 export type BenchArguments = Omit<BenchRequest, 'source' | 'machine' | 'hasProbe' | 'coldLoad'>;
@@ -45,6 +46,7 @@ export async function benchInBrowser(
       watches.delete(number);
       return (await watch?.stop()) ?? null;
     },
+    temperatures: () => readTemperatures(),
     readFirstRun: (key) => firstRuns.read(key),
     writeFirstRun: ({ key, text }) => firstRuns.write(key, text),
   };
@@ -132,6 +134,7 @@ export async function benchOnEngine(
         ...(before === null ? {} : { before }),
         gpu: globalThis.navigator.gpu,
       }),
+    readTemperatures,
     goldens: GOLDENS,
     firstRuns,
     randomWeights: request.randomWeights,

@@ -56,7 +56,8 @@ export async function runCommand(main: (signal: AbortSignal) => Promise<void>): 
   });
   try {
     await main(interrupted.signal);
-    process.exitCode = 0;
+    // A command that has no error to tell of may still have set another code.
+    process.exitCode ??= 0;
   } catch (error) {
     process.exitCode = interrupted.signal.aborted ? 130 : 1;
     if (

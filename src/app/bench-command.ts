@@ -33,6 +33,7 @@ export async function runBenchForCommand(
         }
       : createTimerProbe(adapter?.isSoftware === true),
     measureKernels: measureInWorker,
+    readTemperatures: () => call('temperatures', null),
     goldens: GOLDENS,
     firstRuns: {
       read: (key) => call('readFirstRun', key),

@@ -70,8 +70,13 @@ export function findClockFault(time: MeasuredTime): ClockFault | null {
   };
 }
 
+/** How long a sample has to be at the least. */
+export function leastMs(resolutionMs: number): number {
+  return resolutionMs * LEAST_TICKS;
+}
+
 export function isTooCoarse(ms: number, resolutionMs: number): boolean {
-  return ms < resolutionMs * LEAST_TICKS;
+  return ms < leastMs(resolutionMs);
 }
 
 function findFault(time: MeasuredTime): string | null {

@@ -5,6 +5,7 @@ import type { HostFacts } from './machine.ts';
 import type { BenchReport, SuiteName } from './report.ts';
 import type { BenchEstimate, BenchProgress } from './run.ts';
 import type { GoldenText } from './suites/selfcheck.ts';
+import type { Temperatures } from './thermal.ts';
 
 /** What the command asks of the page. */
 export interface BenchRequest {
@@ -33,6 +34,7 @@ export interface BenchCalls {
   watch: { input: null; output: number };
   /** Ends watch `input`; answered by what was seen. */
   unwatch: { input: number; output: Disturber | null };
+  temperatures: { input: null; output: Temperatures };
   readFirstRun: { input: string; output: GoldenText | null };
   writeFirstRun: { input: { key: string; text: GoldenText }; output: null };
 }

@@ -101,6 +101,7 @@ export function toMarkdown(report: BenchReport): string {
       : [
           `Self-check: ${selfCheck.agreement.toFixed(1)} % of ${selfCheck.positions} tokens agree (${REFERENCES[selfCheck.reference]})`,
         ]),
+    `Warmth: ${report.thermal.note}`,
     ...(report.stoppedBy === null ? [] : [report.stoppedBy]),
     ...report.notes,
   ];

@@ -19,6 +19,8 @@ export interface TakenSample {
   ms: number;
   /** Parts of it, where the engine tells. */
   parts: readonly number[];
+  /** How many times the work was done, where once was too short for the clock. Default 1. */
+  times?: number;
   /** How long the clock ran for each value, where that is not all of `ms`. */
   spans?: readonly (number | null)[];
 }
@@ -50,6 +52,8 @@ export interface SuiteContext {
   facts: LoadedModelFacts;
   size: WorkloadSize;
   clock: Clock;
+  /** A sample that is shorter does not count: the clock is too coarse for it. */
+  leastMs: number;
   /** Adds a sentence to the report. */
   note(text: string): void;
   /** The same, of a test of the KV cache's depths that cannot be run: with depths asked for by hand, something is missing. */

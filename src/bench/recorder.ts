@@ -54,11 +54,12 @@ export class Recorder {
   add(taken: TakenSample, disturbance: Disturbance, isWarmUp: boolean): Mark | null {
     const row = this.#rows.at(-1)!;
     const mark = isWarmUp ? 'warm-up' : this.#judge(row.test, taken, disturbance);
+    const ms = taken.ms / (taken.times ?? 1);
     for (const [i, value] of taken.values.entries()) {
       // A rate by a clock that stood still is infinite, which JSON cannot say; it is marked.
       if (value === null) continue;
       const seriesMark = mark ?? this.#judgeSpan(row.test.series[i]!.id, taken.spans?.[i] ?? null);
-      row.samples[i]!.push({ value: Number.isFinite(value) ? value : 0, ms: taken.ms, mark: seriesMark });
+      row.samples[i]!.push({ value: Number.isFinite(value) ? value : 0, ms, mark: seriesMark });
     }
     return mark;
   }

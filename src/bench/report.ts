@@ -23,7 +23,7 @@ export type Mark =
 export interface Sample {
   /** In the test's unit. */
   value: number;
-  /** How long it took. */
+  /** How long it took; the mean, where it was done several times for the clock's sake. */
   ms: number;
   mark: Mark | null;
 }
@@ -134,6 +134,15 @@ export interface SelfCheck {
   agreement: number;
 }
 
+export interface ThermalReport {
+  /** What is known, in sentences. */
+  note: string;
+  /** How much longer the first standard test took at the end than in the mean before: 0.1 is a tenth; null: not known. */
+  slowdownAtEnd: number | null;
+  /** Before the first test and after the last; empty where nothing can be read, as in a page. */
+  sensors: readonly { name: string; beforeCelsius: number; afterCelsius: number }[];
+}
+
 export interface BenchSettings {
   suites: readonly SuiteName[];
   /** Suites that ran in their short form. */
@@ -159,6 +168,8 @@ export interface BenchReport {
   model: BenchModel;
   tests: BenchTest[];
   selfCheck: SelfCheck | null;
+  /** How warm the machine got, and whether that showed. */
+  thermal: ThermalReport;
   /** Where the time goes, kernel by kernel; null where that was not asked for, or not reached. */
   kernels: KernelReport | null;
   notes: string[];

@@ -298,6 +298,23 @@ test('a run that is throttled is labelled, and its late samples are not averaged
   expect(requireTest(report, 'tg128').statistics.mean).toBeGreaterThan(49);
   expect(report.notes.join(' ')).toMatch(/tg128: throttled from sample \d on/);
   expect(report.notes.join(' ')).toMatch(/At the end pp512 took 67 % longer/);
+  expect(report.thermal).toMatchObject({
+    note: expect.stringMatching(
+      /^Slower for good, as when it gets too warm: tg128\. At the end pp512 took 67 % longer/,
+    ),
+    slowdownAtEnd: expect.closeTo(2 / 3, 2),
+  });
+});
+
+test('temperatures are read before the first test and after the last, where they can be', async () => {
+  const clock = new VirtualClock();
+  const readTemperatures = async () => ({ x86_pkg_temp: 40 + clock.timeMs / 1000 });
+  const report = await run({ depths: [0], readTemperatures }, {}, clock);
+  const [sensor] = report.thermal.sensors;
+  expect(sensor?.afterCelsius).toBeGreaterThan(sensor!.beforeCelsius + 10);
+  expect(toMarkdown(report)).toMatch(/^- Warmth: No test became slower for good\. .* x86_pkg_temp 4\d to /m);
+  const failing = await run({ depths: [0], readTemperatures: () => Promise.reject(new Error('no sensor')) });
+  expect(failing).toMatchObject({ status: 'complete', thermal: { sensors: [] } });
 });
 
 test('a machine that became slower between tests is told from one that did not', async () => {
@@ -363,11 +380,27 @@ test('a clock too coarse for its samples is labelled', async () => {
   const clock = new VirtualClock();
   const exact = clock.now.bind(clock);
   let readings = 0;
-  // Ticks of 50 ms, which reading alone brings about.
+  // Ticks of 50 ms, which reading alone brings about. A prompt takes 26 ms: fifty are too short, too.
   clock.now = () => Math.floor((exact() + readings++ * 0.01) / 50) * 50;
-  const report = await run({ depths: [0], repetitions: 1 }, {}, clock);
+  const report = await run({ depths: [0], repetitions: 1 }, { prefillRate: 20_000 }, clock);
   expect(report.labels).toContain('coarse-clock');
   expect(report.machine.clockResolutionMs).toBe(50);
+});
+
+test('work too short for the clock is done over, until its steps are small beside it', async () => {
+  const clock = new VirtualClock();
+  const exact = clock.now.bind(clock);
+  let readings = 0;
+  // Ticks of 5 ms: 250 ms are needed, and a prompt takes 51.
+  clock.now = () => Math.floor((exact() + readings++ * 0.001) / 5) * 5;
+  const report = await run({ depths: [0] }, { prefillRate: 10_000 }, clock);
+  expect(report.labels).toEqual([]);
+  const { samples, statistics } = requireTest(report, 'pp512');
+  expect(statistics.count).toBe(5);
+  expect(Math.abs(statistics.mean! / 10_000 - 1)).toBeLessThan(0.05);
+  // Of one prompt, whose time a single reading would give to a tenth.
+  for (const { ms } of samples) expect(Math.abs(ms / 51.2 - 1)).toBeLessThan(0.05);
+  expect(report.thermal.slowdownAtEnd).toBeCloseTo(0, 1);
 });
 
 test('a lost device ends in a partial report with what was measured before', async () => {

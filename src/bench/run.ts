@@ -14,7 +14,7 @@ import type {
 import { usualPrefillChunk } from '../engine/prefill-chunk.ts';
 import type { ModelDescription } from '../models/model-description.ts';
 import type { BusyProbe } from './busy-probe.ts';
-import { type Clock, findClockFault, measureResolution, systemClock } from './clock.ts';
+import { type Clock, findClockFault, leastMs, measureResolution, systemClock } from './clock.ts';
 import type { KernelReport } from './kernels/kernel-report.ts';
 import type { MeasureKernelsOptions } from './kernels/measure-kernels.ts';
 import { type LoadTiming, timeLoad, withoutDownload } from './load-timing.ts';
@@ -35,6 +35,7 @@ import { planJson } from './suites/json.ts';
 import { loadSample, loadSeries, planLoad } from './suites/load.ts';
 import { type FirstRunStore, type Goldens, LEAST_AGREEMENT, planSelfCheck } from './suites/selfcheck.ts';
 import { planStandard } from './suites/standard.ts';
+import { reportThermal, type Temperatures, type ThermalFacts } from './thermal.ts';
 import {
   BUDGET_MS,
   FULL,
@@ -96,6 +97,8 @@ export interface BenchOptions {
   probe: BusyProbe;
   /** For the suite `kernels`. */
   measureKernels: MeasureKernels;
+  /** Where temperatures can be read. */
+  readTemperatures?: () => Promise<Temperatures>;
   load?: LoadOptions;
   /** Delete the stored weights first. Only for models that can be had again from where they came. */
   coldLoad?: boolean;
@@ -170,6 +173,8 @@ class Run {
   #estimateMs: number | null = null;
   #selfCheck: SelfCheck | null = null;
   #kernels: KernelReport | null = null;
+  #temperatures: Pick<ThermalFacts, 'before' | 'after'> = { before: {}, after: {} };
+  #atEnd: ThermalFacts['atEnd'] = null;
   #stoppedBy: string | null = null;
   /** What marked every sample of a test, repeated ones too, and has not been absent since: repeating does not help. */
   readonly #lasting = new Set<Mark>();
@@ -191,6 +196,7 @@ class Run {
   }
 
   async finish(): Promise<BenchReport> {
+    const before = await this.#readTemperatures();
     try {
       this.#recordFirstLoad();
       await this.#runTrial();
@@ -202,7 +208,13 @@ class Run {
     } catch (error) {
       this.#stop(error);
     }
+    this.#temperatures = { before, after: await this.#readTemperatures() };
     return this.#report();
+  }
+
+  /** Nothing that was measured is to be lost for want of a thermometer. */
+  async #readTemperatures(): Promise<Temperatures> {
+    return (await this.#options.readTemperatures?.().catch(() => ({}))) ?? {};
   }
 
   /** Cold, if weights had to be downloaded: then it is a measurement, which cannot be repeated without doing so again. */
@@ -291,6 +303,7 @@ class Run {
       facts,
       size,
       clock,
+      leastMs: leastMs(this.#resolutionMs),
       note,
       leaveOut: (text) => {
         note(text);
@@ -494,11 +507,14 @@ class Run {
     const again = this.#planSuite('standard', size, () => undefined)[0]!;
     await again.setUp?.({ signal });
     const { taken, disturbance } = await this.#takeWatched(again, 0);
-    const { ms, parts } = taken;
+    const { ms, parts, times = 1 } = taken;
     const { disturber, ...clocks } = disturbance;
     const fault = findClockFault({ ms, parts, ...clocks, resolutionMs: this.#resolutionMs });
-    const ratio = ms / Math.max(...before);
-    if (disturber !== null || fault !== null || ratio < THROTTLED_AT_END) return;
+    if (disturber !== null || fault !== null) return;
+    const meanMs = before.reduce((sum, value) => sum + value, 0) / before.length;
+    this.#atEnd = { id: again.series[0]!.id, slowdown: ms / times / meanMs - 1 };
+    const ratio = ms / times / Math.max(...before);
+    if (ratio < THROTTLED_AT_END) return;
     this.#recorder.label('throttled');
     this.#recorder.note(
       `At the end ${again.series[0]!.id} took ${percent(ratio)} longer than its slowest sample at the beginning.`,
@@ -565,6 +581,14 @@ class Run {
       },
       tests: recorder.tests,
       selfCheck: this.#selfCheck,
+      thermal: reportThermal({
+        ...this.#temperatures,
+        atEnd: this.#atEnd,
+        throttled: recorder.tests
+          .filter(({ samples }) => samples.some(({ mark }) => mark === 'throttled'))
+          .map(({ id }) => id),
+        hasTests: recorder.tests.some(({ suite }) => suite !== 'selfcheck'),
+      }),
       kernels: this.#kernels,
       notes: recorder.notes,
     };

@@ -5,10 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'playwright/test';
+import { findSchemaFaults as findFaults } from '../../scripts/lib/report-schema.ts';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
+import { blindProbe } from '../../src/bench/busy-probe.ts';
 import type { ComparisonReport } from '../../src/bench/comparison.ts';
+import { toJson } from '../../src/bench/export.ts';
 import type { BenchReport } from '../../src/bench/report.ts';
-import { findSchemaFaults } from '../tools/bench-tools.ts';
+import { runBenchmark } from '../../src/bench/run.ts';
+import { createFakeEngine } from '../../src/engine/fake-engine.ts';
+import { findSchemaFaults, noKernels, TEST_HOST, VirtualClock } from '../tools/bench-tools.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 import { softwareVulkan } from '../tools/vulkan.ts';
 
@@ -205,12 +210,48 @@ test("beside wllama in a browser without shader-f16: its figures are called a pr
   const { code, stdout, stderr } = await bench(['--suite', 'compare', '--repetitions', '2', '--json', file]);
   expect(code, stderr).toBe(0);
   const report = JSON.parse(await readFile(file, 'utf8')) as ComparisonReport;
+  expect(findFaults('comparison', report)).toEqual([]);
   const [ours, theirs] = report.engines;
   test.skip(report.adapter.shaderF16, 'this browser has shader-f16');
   expect(ours.turns.every(({ gpuSubmissions }) => gpuSubmissions > 0)).toBe(true);
   expect(theirs.turns.every(({ gpuSubmissions }) => gpuSubmissions === 0)).toBe(true);
   expect(report.ratios).toBeNull();
   expect(stdout).toContain('wllama sent nothing to the GPU');
+});
+
+test('whether two runs agree is told, and is the exit code', async () => {
+  const report = async (name: string, rate: number) => {
+    const clock = new VirtualClock();
+    // A little unsteady, so that there is a spread.
+    const speed = (nowMs: number) => 1 + 0.02 * Math.sin(nowMs);
+    const made = await runBenchmark(
+      createFakeEngine({ clock, rate, prefillRate: 1000, speed }),
+      { id: 'scripted', url: 'https://models.invalid/' },
+      {
+        suites: ['standard'],
+        depths: [0],
+        host: TEST_HOST,
+        version: '0',
+        probe: blindProbe,
+        measureKernels: noKernels,
+        clock,
+      },
+    );
+    const file = join(folder, `${name}.json`);
+    await writeFile(file, toJson(made));
+    return file;
+  };
+  const files = [await report('steady', 50), await report('same', 50.01), await report('slower', 40)];
+  const same = await bench(['--agree', files[0]!, files[1]!]);
+  expect(same.code, same.stderr).toBe(0);
+  expect(same.stdout).toMatch(/^\| tg128 .*\| agree \|$/m);
+  const other = await bench(['--agree', files[0]!, files[2]!]);
+  expect(other.code, other.stderr).toBe(1);
+  expect(other.stdout).toMatch(/^\| tg128 .*\| differ, 25 % apart \|$/m);
+  const alien = join(folder, 'alien.json');
+  await writeFile(alien, '{"version": 1, "tests": []}');
+  const refused = await bench(['--agree', files[0]!, alien]);
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('is not a benchmark report') });
 });
 
 test('wrong usage is refused before anything runs', async () => {
@@ -222,6 +263,8 @@ test('wrong usage is refused before anything runs', async () => {
     [['--before', '.'], '--before is for --suite kernels and --runtime dawn'],
     [['--suite', 'compare', '--model', 'x.gguf'], '--model does not go with --suite compare'],
     [['--json', join(folder, 'nowhere', 'x.json')], 'cannot be written'],
+    [['--agree', 'a.json'], '--agree takes two or more reports'],
+    [['standard'], 'Unexpected argument "standard"'],
     [['--colour'], 'Unknown option'],
   ] as const) {
     const { code, stderr } = await bench(args);

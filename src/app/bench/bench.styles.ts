@@ -390,6 +390,10 @@ export const benchStyles = css`
     display: block;
   }
 
+  .differ {
+    font-weight: 550;
+  }
+
   .report:not(:has(section)) {
     display: none;
   }

@@ -182,6 +182,7 @@ function renderMachine({
   software,
   model,
   settings,
+  thermal,
   startedAt,
   durationMs,
 }: BenchReport): TemplateResult {
@@ -197,6 +198,7 @@ function renderMachine({
     ['Memory', machine.memoryGib === null ? null : formatMemory(machine.memoryGib * 2 ** 30)],
     ['System', [machine.os, machine.program].filter(Boolean).join(', ')],
     ['Power', machine.power],
+    ['Warmth', thermal.note],
     ['Clock', `steps of ${machine.clockResolutionMs.toPrecision(2)} ms`],
     [
       'Model',
@@ -261,13 +263,7 @@ export function renderComparison(reports: readonly BenchReport[]): TemplateResul
         </tbody>
       </table>
     </div>
-    ${
-      circumstances.length === 0
-        ? nothing
-        : html`<ul class="notes">
-            ${circumstances.map((text) => html`<li>${text}</li>`)}
-          </ul>`
-    }
+    ${circumstances.length === 0 ? nothing : html`<p class="quiet">${circumstances.join(' ')}</p>`}
     <p class="quiet">
       ${AGREEMENT_RULE} Runs that differ were made by machines in different states, or by different programs: to compare
       two variants, have them measured in turns within one run.

@@ -2,7 +2,7 @@
 import { type PlannedTest, type SuiteContext, work } from '../planned-test.ts';
 import { fillerTokens } from '../workloads.ts';
 
-export function planStandard({ engine, model, size, leaveOut }: SuiteContext): PlannedTest[] {
+export function planStandard({ engine, model, size, leastMs, leaveOut }: SuiteContext): PlannedTest[] {
   const { promptTokens, outputTokens, repetitions, warmUps } = size;
   const longest = Math.max(promptTokens, outputTokens);
   const depths = size.depths.filter((depth) => {
@@ -42,8 +42,11 @@ export function planStandard({ engine, model, size, leaveOut }: SuiteContext): P
         setUpWork: work(depth),
         work: work(promptTokens),
         async take(options) {
-          const { ms, chunkMs } = await inContext(() => engine.timePrefill(prompt, options));
-          return { values: [perSecond(promptTokens, ms)], ms, parts: chunkMs };
+          const { ms, parts, times } = await longEnough(leastMs, async () => {
+            const { ms, chunkMs } = await inContext(() => engine.timePrefill(prompt, options));
+            return { ms, parts: chunkMs };
+          });
+          return { values: [perSecond(promptTokens * times, ms)], ms, parts, times };
         },
       },
       {
@@ -53,13 +56,37 @@ export function planStandard({ engine, model, size, leaveOut }: SuiteContext): P
         work: work(0, outputTokens),
         async take(options) {
           const request = { firstToken: tokens[depth]!, count: outputTokens };
-          const { ms, stepMs } = await inContext(() => engine.timeDecode(request, options));
-          return { values: [perSecond(outputTokens, ms)], ms, parts: stepMs };
+          const { ms, parts, times } = await longEnough(leastMs, async () => {
+            const { ms, stepMs } = await inContext(() => engine.timeDecode(request, options));
+            return { ms, parts: stepMs };
+          });
+          return { values: [perSecond(outputTokens * times, ms)], ms, parts, times };
         },
       },
     ];
   };
   return depths.flatMap(at);
+}
+
+/** By a clock that hardly moves nothing is ever long enough. */
+const MOST_TIMES = 50;
+
+/** Does short work over, until the clock's steps are small beside all of it; a time below nothing is told as it is. */
+async function longEnough(
+  leastMs: number,
+  work: () => Promise<{ ms: number; parts: readonly number[] }>,
+): Promise<{ ms: number; parts: readonly number[]; times: number }> {
+  const parts: number[] = [];
+  let ms = 0;
+  let times = 0;
+  do {
+    const once = await work();
+    times++;
+    parts.push(...once.parts);
+    if (once.ms < 0) return { ms: once.ms, parts, times };
+    ms += once.ms;
+  } while (ms < leastMs && times < MOST_TIMES);
+  return { ms, parts, times };
 }
 
 function perSecond(tokens: number, ms: number): number {

@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, type Page, test } from 'playwright/test';
+import { expect, type Locator, type Page, test } from 'playwright/test';
 import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 import type { BenchReport } from '../../src/bench/report.ts';
@@ -14,18 +14,28 @@ const PATH = 'some/path/';
 const run = (page: Page) => page.getByRole('button', { name: 'Run', exact: true });
 const exportJson = (page: Page) => page.getByRole('button', { name: 'JSON', exact: true });
 
-/** Starts a short run and agrees to its length, if asked. @returns when the report is there */
-async function measure(page: Page, suites: readonly string[]): Promise<void> {
+/** In their short form. */
+async function choose(page: Page, suites: readonly string[]): Promise<void> {
   await page.getByRole('combobox', { name: 'Length' }).selectOption('short');
   for (const box of await page.locator('tramontane-bench input[name=suite]').all()) {
     const name = (await box.getAttribute('value')) ?? '';
     await box.setChecked(suites.includes(name));
   }
+}
+
+/** Starts a run and agrees to its length, if asked. @returns when `shown` is to be seen */
+async function start(page: Page, shown: Locator): Promise<void> {
   await run(page).click();
-  const start = page.getByRole('button', { name: 'Start' });
-  await expect(start.or(exportJson(page))).toBeVisible({ timeout: 120_000 });
-  if (await start.isVisible()) await start.click();
-  await expect(exportJson(page)).toBeVisible({ timeout: 240_000 });
+  const agree = page.getByRole('button', { name: 'Start' });
+  await expect(agree.or(shown)).toBeVisible({ timeout: 120_000 });
+  if (await agree.isVisible()) await agree.click();
+  await expect(shown).toBeVisible({ timeout: 240_000 });
+}
+
+/** @returns when the report of a short run is there */
+async function measure(page: Page, suites: readonly string[]): Promise<void> {
+  await choose(page, suites);
+  await start(page, exportJson(page));
 }
 
 async function download(page: Page, name: string): Promise<string> {
@@ -86,12 +96,7 @@ test.describe('with a scripted engine', () => {
   test('cancelled in the middle: the report is kept, and says so', async ({ page }) => {
     await page.goto(`${server.url}${PATH}bench.html?engine=fake&rate=30`);
     await page.getByRole('combobox', { name: 'Length' }).selectOption('short');
-    await run(page).click();
-    const start = page.getByRole('button', { name: 'Start' });
-    const sample = page.getByText(/sample \d of/);
-    await expect(start.or(sample)).toBeVisible({ timeout: 60_000 });
-    if (await start.isVisible()) await start.click();
-    await expect(sample).toBeVisible();
+    await start(page, page.getByText(/sample \d of/));
     await page.getByRole('button', { name: 'Cancel' }).click();
     await expect(page.getByText('This report is not complete.')).toBeVisible({ timeout: 30_000 });
     const report = await downloadReport(page);
@@ -100,15 +105,24 @@ test.describe('with a scripted engine', () => {
   });
 });
 
-test('tiny-mistral on the real engine: a whole report that validates', async ({ page }) => {
-  test.setTimeout(400_000);
-  const { folder } = await ensureTinyMistral('plain');
-  const models = await mkdtemp(join(tmpdir(), 'tramontane-bench-'));
-  await writeFile(join(models, 'models.json'), TINY_MODELS_JSON);
-  const server = await startStaticServer({
-    mounts: { [`/${PATH}`]: SITE, [`/${PATH}models/`]: models, [`/${PATH}models/tiny-mistral/`]: folder },
+test.describe('tiny-mistral on the real engine', () => {
+  let server: StaticServer;
+  let models: string;
+  test.beforeAll(async () => {
+    const { folder } = await ensureTinyMistral('plain');
+    models = await mkdtemp(join(tmpdir(), 'tramontane-bench-'));
+    await writeFile(join(models, 'models.json'), TINY_MODELS_JSON);
+    server = await startStaticServer({
+      mounts: { [`/${PATH}`]: SITE, [`/${PATH}models/`]: models, [`/${PATH}models/tiny-mistral/`]: folder },
+    });
   });
-  try {
+  test.afterAll(async () => {
+    await server.close();
+    await rm(models, { recursive: true, force: true });
+  });
+
+  test('a whole report that validates', async ({ page }) => {
+    test.setTimeout(400_000);
     await page.goto(`${server.url}${PATH}bench.html`);
     await measure(page, ['standard', 'selfcheck', 'load', 'kernels']);
     const report = await downloadReport(page);
@@ -132,8 +146,26 @@ test('tiny-mistral on the real engine: a whole report that validates', async ({ 
     const { kernels } = report.kernels!.decode;
     await expect(table.getByRole('row')).toHaveCount(kernels.length + 1);
     await expect(table.getByRole('rowheader').first()).toContainText(`D1 ${kernels[0]!.op}`);
-  } finally {
-    await server.close();
-    await rm(models, { recursive: true, force: true });
-  }
+  });
+
+  test('the kernel view, cancelled in the middle: its worker is gone, and the page measures again', async ({
+    page,
+  }) => {
+    test.setTimeout(240_000);
+    await page.goto(`${server.url}${PATH}bench.html`);
+    await choose(page, ['kernels']);
+    await start(page, page.getByText(/^kernels: /));
+    // The engine's and the kernels'.
+    expect(page.workers()).toHaveLength(2);
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await expect(page.getByText('This report is not complete.')).toBeVisible({ timeout: 30_000 });
+    await expect.poll(() => page.workers().length).toBe(1);
+    const report = await downloadReport(page);
+    expect(report).toMatchObject({ status: 'partial', labels: expect.arrayContaining(['aborted']) });
+    expect(report.kernels).toBeNull();
+
+    // The model was unloaded for the kernels.
+    await measure(page, ['selfcheck']);
+    expect((await downloadReport(page)).selfCheck?.agreement).toBeGreaterThan(95);
+  });
 });

@@ -31,6 +31,8 @@ import { ROOT } from './up-to-date.ts';
 
 const WLLAMA = join(ROOT, 'node_modules/@wllama/wllama');
 const CONTEXT_LENGTH = 1024;
+/** Loads take long. */
+const REPEATS_PER_LOAD = 1;
 /** Tokens of the first answer after a load. */
 const SHORT_ANSWER = 4;
 
@@ -149,8 +151,11 @@ async function compare(
   const load = (name: EngineName) => harness('load', name, { id: modelId, contextLength: CONTEXT_LENGTH });
   for (const name of names) {
     step(`loading ${engines[name].name}`);
+    const before = await residentBytes();
     engines[name].firstLoadMs = await load(name);
     await harness('ask', name, question(0, 0), SHORT_ANSWER);
+    const after = await residentBytes();
+    engines[name].residentBytes = before === null || after === null ? null : after - before;
   }
   const submissions = async (name: EngineName) => (await harness('gpuUse', name)).submissions;
   const probe = (await createProcessorProbe(true)) ?? blindProbe;
@@ -167,18 +172,12 @@ async function compare(
   };
   const takeLoad = async (name: EngineName): Promise<ComparedLoad> => {
     await harness('unload', name);
-    const before = await residentBytes();
     const timed = await watched(async () => {
       const loadMs = await load(name);
       const { firstTokenMs } = await harness('ask', name, question(0, 0), SHORT_ANSWER);
       return { loadMs, firstAnswerMs: loadMs + firstTokenMs };
     });
-    const after = await residentBytes();
-    return {
-      ...timed,
-      gpuBufferBytes: (await harness('gpuUse', name)).bufferBytes,
-      residentBytes: before === null || after === null ? null : after - before,
-    };
+    return { ...timed, gpuBufferBytes: (await harness('gpuUse', name)).bufferBytes };
   };
   const takeTurn = async (name: EngineName, turn: number): Promise<ComparedTurn> => {
     const before = await submissions(name);
@@ -197,7 +196,7 @@ async function compare(
     take: (name: EngineName, number: number) => Promise<Turn>,
     keep: (engine: ComparedEngine, taken: Turn) => void,
   ): Promise<boolean> => {
-    const most = wanted * (1 + REPEATS_PER_SAMPLE);
+    const most = wanted * (1 + (what === 'load' ? REPEATS_PER_LOAD : REPEATS_PER_SAMPLE));
     for (let number = 1, quiet = 0; quiet < wanted && number <= most; number++) {
       const pair: Turn[] = [];
       try {
@@ -231,7 +230,7 @@ async function compare(
 
 async function describe(name: string, packageFile: string, weightsIn: string): Promise<ComparedEngine> {
   const { version } = JSON.parse(await readFile(packageFile, 'utf8')) as { version: string };
-  return { name, version, weightsIn, firstLoadMs: 0, loads: [], turns: [] };
+  return { name, version, weightsIn, firstLoadMs: 0, residentBytes: null, loads: [], turns: [] };
 }
 
 /** Every turn asks something else, so that nothing can be taken from a cache of prompts. */

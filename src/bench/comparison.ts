@@ -22,8 +22,6 @@ export interface ComparedLoad extends Disturbable {
   firstAnswerMs: number;
   /** GPU buffers that the engine holds then. */
   gpuBufferBytes: number;
-  /** What the browser's processes have grown by since before the load; null where the system does not tell. */
-  residentBytes: number | null;
 }
 
 /** One question and its answer, timed from outside: the call, the first piece of text, the last one. */
@@ -46,6 +44,11 @@ export interface ComparedEngine {
   weightsIn: string;
   /** The first load, once: with the download and, where the engine does so, checking and storing. */
   firstLoadMs: number;
+  /**
+   * What the browser's processes had grown by after the first load and a first answer; null where the system does not
+   * tell. Once, and in no ratio: what is unloaded is given back late, so that later loads begin with some of it.
+   */
+  residentBytes: number | null;
   /** Interleaved with the other's. */
   loads: ComparedLoad[];
   /** Interleaved with the other's; the warm-up is not among them. */
@@ -53,7 +56,7 @@ export interface ComparedEngine {
 }
 
 export type TurnMetric = 'prefill' | 'decode' | 'abort';
-export type LoadMetric = 'load' | 'first-answer' | 'gpu-buffers' | 'memory';
+export type LoadMetric = 'load' | 'first-answer' | 'gpu-buffers';
 
 /** How many times as fast the first engine is as the second, or as small, pair by pair. */
 export interface Ratio {
@@ -111,11 +114,10 @@ export function rateOf(metric: TurnMetric, turn: ComparedTurn): number {
 }
 
 /** The less, the better. */
-const amounts: Record<LoadMetric, (load: ComparedLoad) => number | null> = {
+const amounts: Record<LoadMetric, (load: ComparedLoad) => number> = {
   load: ({ loadMs }) => loadMs,
   'first-answer': ({ firstAnswerMs }) => firstAnswerMs,
   'gpu-buffers': ({ gpuBufferBytes }) => gpuBufferBytes,
-  memory: ({ residentBytes }) => residentBytes,
 };
 
 /**
@@ -161,7 +163,7 @@ export function compareEngines(
     ...LOAD_METRICS.map((metric) =>
       ratioOf(
         metric,
-        loads.map(([a, b]) => (amounts[metric](b) ?? 0) / (amounts[metric](a) ?? 0)),
+        loads.map(([a, b]) => amounts[metric](b) / amounts[metric](a)),
       ),
     ),
   ].filter((ratio) => ratio !== null);
@@ -177,7 +179,7 @@ export function compareEngines(
 }
 
 const TURN_METRICS: readonly TurnMetric[] = ['prefill', 'decode', 'abort'];
-const LOAD_METRICS: readonly LoadMetric[] = ['load', 'first-answer', 'gpu-buffers', 'memory'];
+const LOAD_METRICS: readonly LoadMetric[] = ['load', 'first-answer', 'gpu-buffers'];
 
 /** Pairs that nobody disturbed, if there are two; else all. What was left out, and why, is added to the notes. */
 function countedPairs<Turn extends Disturbable>(
@@ -204,7 +206,7 @@ function countedPairs<Turn extends Disturbable>(
 /** One pair has no spread. */
 const LEAST_PAIRS = 2;
 
-/** @returns null where there are too few, or where one is no ratio: memory that has not grown */
+/** @returns null where there are too few, or where one is no ratio: an engine without GPU buffers */
 function ratioOf(metric: Ratio['metric'], values: readonly number[]): Ratio | null {
   if (values.length < LEAST_PAIRS || !values.every((value) => value > 0 && Number.isFinite(value)))
     return null;
@@ -223,8 +225,7 @@ function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-const mebibytes = (byteLength: number | null): number | null =>
-  byteLength === null ? null : byteLength / 2 ** 20;
+const mebibytes = (byteLength: number): number => byteLength / 2 ** 20;
 
 /** How a metric is shown: the mean of all turns or loads. */
 const SHOWN_TURNS: Record<TurnMetric, { name: string; value(turn: ComparedTurn): number; digits: number }> = {
@@ -232,20 +233,17 @@ const SHOWN_TURNS: Record<TurnMetric, { name: string; value(turn: ComparedTurn):
   decode: { name: 'answer, tokens/s', value: rates.decode, digits: 2 },
   abort: { name: 'abort, ms', value: ({ abortMs }) => abortMs, digits: 0 },
 };
-const SHOWN_LOADS: Record<LoadMetric, { name: string; value(load: ComparedLoad): number | null }> = {
+const SHOWN_LOADS: Record<LoadMetric, { name: string; value(load: ComparedLoad): number }> = {
   load: { name: 'load, ms', value: amounts.load },
   'first-answer': { name: 'load and first token, ms', value: amounts['first-answer'] },
   'gpu-buffers': { name: 'GPU buffers, MiB', value: (load) => mebibytes(load.gpuBufferBytes) },
-  memory: { name: 'memory of the browser, MiB', value: (load) => mebibytes(load.residentBytes) },
 };
 
 /** The comparison as a Markdown table, a column an engine. */
 export function comparisonToMarkdown(report: ComparisonReport): string {
   const { model, modelBytes, adapter, engines, ratios, notes } = report;
-  const shown = (values: readonly (number | null)[], digits: number) => {
-    const known = values.filter((value) => value !== null);
-    return known.length === 0 ? '–' : meanOf(known).toFixed(digits);
-  };
+  const shown = (values: readonly number[], digits: number) =>
+    values.length === 0 ? '–' : meanOf(values).toFixed(digits);
   const ratio = (metric: Ratio['metric']) => {
     const found = ratios?.find((entry) => entry.metric === metric);
     if (found === undefined) return '–';
@@ -265,6 +263,11 @@ export function comparisonToMarkdown(report: ComparisonReport): string {
       const { name, value } = SHOWN_LOADS[metric];
       return [name, ({ loads }) => shown(loads.map(value), 0), ratio(metric)];
     }),
+    [
+      'memory of the browser after the first, MiB',
+      ({ residentBytes }) => (residentBytes === null ? '–' : mebibytes(residentBytes).toFixed(0)),
+      '',
+    ],
     ['first load, ms', ({ firstLoadMs }) => firstLoadMs.toFixed(0), ''],
     ['loads from', ({ weightsIn }) => weightsIn, ''],
     ['backend', (engine) => `${backendOf(engine, modelBytes)} (${submissions(engine)} submissions)`, ''],

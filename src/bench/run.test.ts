@@ -401,6 +401,10 @@ test('work too short for the clock is done over, until its steps are small besid
   // Of one prompt, whose time a single reading would give to a tenth.
   for (const { ms } of samples) expect(Math.abs(ms / 51.2 - 1)).toBeLessThan(0.05);
   expect(report.thermal.slowdownAtEnd).toBeCloseTo(0, 1);
+  // A raw read takes 120 ms.
+  const load = requireTest(await run({ suites: ['load'] }, {}, clock), 'warm load: time / raw read');
+  expect(load.statistics.count).toBe(3);
+  expect(load.statistics.mean).toBeCloseTo(400 / 120, 0);
 });
 
 test('a lost device ends in a partial report with what was measured before', async () => {

@@ -7,10 +7,11 @@ import { pathToFileURL } from 'node:url';
 import { expect, test } from 'playwright/test';
 import { findSchemaFaults as findFaults } from '../../scripts/lib/report-schema.ts';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
+import { agreementToMarkdown, compareRuns } from '../../src/bench/agreement.ts';
 import { blindProbe } from '../../src/bench/busy-probe.ts';
 import type { ComparisonReport } from '../../src/bench/comparison.ts';
 import { toJson } from '../../src/bench/export.ts';
-import type { BenchReport } from '../../src/bench/report.ts';
+import type { BenchReport, SuiteName } from '../../src/bench/report.ts';
 import { runBenchmark } from '../../src/bench/run.ts';
 import { createFakeEngine } from '../../src/engine/fake-engine.ts';
 import { findSchemaFaults, noKernels, TEST_HOST, VirtualClock } from '../tools/bench-tools.ts';
@@ -63,6 +64,11 @@ async function readReport(file: string): Promise<BenchReport> {
   return report;
 }
 
+const requireSuite = ({ tests }: BenchReport, suite: SuiteName) => {
+  const found = tests.filter((candidate) => candidate.suite === suite);
+  expect(found).not.toEqual([]);
+  return found;
+};
 const suitesOf = (report: BenchReport) => [...new Set(report.tests.map(({ suite }) => suite))].sort();
 
 test('in a browser: a whole report in every form', async () => {
@@ -107,6 +113,25 @@ test.describe('on Dawn', () => {
     expect(stdout).toMatch(/^A decoded token at depth 128: .* dispatches/m);
     expect(stdout).toMatch(/^\| +[\d.]+ % \|.* norm-gate-up .* \|$/m);
     expect(report.machine.program).toMatch(/^Node .*, webgpu /);
+  });
+
+  test('measured twice, it agrees with itself within the spread that it states', async () => {
+    test.skip(process.env.TRAMONTANE_FULL === undefined, 'a long test');
+    test.setTimeout(600_000);
+    const reports: BenchReport[] = [];
+    for (const name of ['first', 'second']) {
+      const file = join(folder, `${name}.json`);
+      const args = ['--runtime', 'dawn', '--model', model, '--repetitions', '5', '--json', file];
+      const { code, stderr } = await bench([...args, '--suite', 'standard', '--size', 'short'], env);
+      expect(code, stderr).toBe(0);
+      reports.push(await readReport(file));
+    }
+    console.log(agreementToMarkdown(reports));
+    const standard = new Set(requireSuite(reports[0]!, 'standard').map(({ id }) => id));
+    const rows = compareRuns(reports).rows.filter(({ id }) => standard.has(id));
+    const known = rows.filter(({ verdict }) => verdict !== 'unknown');
+    test.skip(known.length === 0, 'other programs, or the host, disturbed every sample of one run');
+    expect(known.filter(({ verdict }) => verdict === 'differ').map(({ id }) => id)).toEqual([]);
   });
 
   test.describe('a kernel that is changed on its way to the GPU', () => {

@@ -1,6 +1,7 @@
 /** How long a model takes to be ready: from the store, and (measured by the run's first load) over the network. */
 import type { LoadOptions, ModelSource } from '../../engine/api.ts';
 import { type LoadTiming, timeLoad, withoutDownload } from '../load-timing.ts';
+import { longEnough } from '../long-enough.ts';
 import {
   NO_WORK,
   type PlannedTest,
@@ -14,7 +15,7 @@ const LONG_LOAD_MS = 20_000;
 
 /** @param withStoreReads also read the stored records once more: worth nothing where they are made as they are read */
 export function planLoad(
-  { engine, size, clock }: SuiteContext,
+  { engine, size, clock, leastMs }: SuiteContext,
   source: ModelSource,
   options: LoadOptions,
   firstLoad: LoadTiming,
@@ -33,12 +34,16 @@ export function planLoad(
         const { timing } = await timeLoad(engine, source, { ...options, signal }, clock);
         const sample = loadSample(timing);
         if (!withStoreReads) return sample;
-        const raw = await engine.timeStoreReads({ signal });
-        const shares = [raw.loadReadBytes / raw.storedBytes, raw.ms > 0 ? timing.ms / raw.ms : null];
+        let share = 0;
+        const { ms, times } = await longEnough(leastMs, async () => {
+          const raw = await engine.timeStoreReads({ signal });
+          share = raw.loadReadBytes / raw.storedBytes;
+          return { ms: raw.ms, parts: [] };
+        });
         return {
           ...sample,
-          values: [...sample.values, ...shares],
-          spans: [...(sample.spans ?? []), null, raw.ms],
+          values: [...sample.values, share, ms > 0 ? timing.ms / (ms / times) : null],
+          spans: [...(sample.spans ?? []), null, ms],
         };
       },
     },

@@ -1,4 +1,5 @@
 /** Prompt processing and token generation, each at a depth of the KV cache: llama-bench's pp and tg. */
+import { longEnough } from '../long-enough.ts';
 import { type PlannedTest, type SuiteContext, work } from '../planned-test.ts';
 import { fillerTokens } from '../workloads.ts';
 
@@ -66,27 +67,6 @@ export function planStandard({ engine, model, size, leastMs, leaveOut }: SuiteCo
     ];
   };
   return depths.flatMap(at);
-}
-
-/** By a clock that hardly moves nothing is ever long enough. */
-const MOST_TIMES = 50;
-
-/** Does short work over, until the clock's steps are small beside all of it; a time below nothing is told as it is. */
-async function longEnough(
-  leastMs: number,
-  work: () => Promise<{ ms: number; parts: readonly number[] }>,
-): Promise<{ ms: number; parts: readonly number[]; times: number }> {
-  const parts: number[] = [];
-  let ms = 0;
-  let times = 0;
-  do {
-    const once = await work();
-    times++;
-    parts.push(...once.parts);
-    if (once.ms < 0) return { ms: once.ms, parts, times };
-    ms += once.ms;
-  } while (ms < leastMs && times < MOST_TIMES);
-  return { ms, parts, times };
 }
 
 function perSecond(tokens: number, ms: number): number {

@@ -272,7 +272,7 @@ test('whether two runs agree is told, and is the exit code', async () => {
   expect(same.stdout).toMatch(/^\| tg128 .*\| agree \|$/m);
   const other = await bench(['--agree', files[0]!, files[2]!]);
   expect(other.code, other.stderr).toBe(1);
-  expect(other.stdout).toMatch(/^\| tg128 .*\| differ, 25 % apart \|$/m);
+  expect(other.stdout).toMatch(/^\| tg128 .*\| differ, 2\d % apart \|$/m);
   const alien = join(folder, 'alien.json');
   await writeFile(alien, '{"version": 1, "tests": []}');
   const refused = await bench(['--agree', files[0]!, alien]);

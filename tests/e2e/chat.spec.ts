@@ -198,6 +198,7 @@ for (const { what, file, change, says } of DAMAGE) {
       const alert = page.getByRole('alert');
       await expect(alert).toBeVisible({ timeout: 60_000 });
       await expect(alert).toContainText(says);
+      await expect(alert.locator('.next-step')).toHaveText(/\w+ .*\.$/);
       // A way on: trying again asks the server again.
       const again = page.waitForRequest((request) => request.url().includes('/models/tiny-mistral/'));
       await alert.getByRole('button', { name: 'Try again' }).click();

@@ -14,6 +14,7 @@ import { type HostileServer, startHostileServer } from '../tools/hostile-server.
 import { createMlcFolder } from '../tools/mlc-folder.ts';
 import { TINY_MODELS_JSON } from '../tools/site-models.ts';
 import { ensureSmolLm2File } from '../tools/smollm2.ts';
+import { splitGguf } from '../tools/split-gguf.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 
 type CommandApi = typeof import('../../src/app/ask-page.ts').commandApi;
@@ -90,12 +91,20 @@ async function answer(id: string, url?: string): Promise<number[]> {
   );
 }
 
+async function choose(paths: string[]): Promise<void> {
+  const choosing = page.waitForEvent('filechooser');
+  await page.getByRole('button', { name: 'Choose files' }).click();
+  await (await choosing).setFiles(paths);
+}
+
 /** @param url where a server of another origin has the file */
 const WAYS: Record<string, (file: string, url: string) => Promise<void>> = {
-  picker: async (file) => {
-    const choosing = page.waitForEvent('filechooser');
-    await page.getByRole('button', { name: 'Choose files' }).click();
-    await (await choosing).setFiles(file);
+  picker: (file) => choose([file]),
+  splits: async (file) => {
+    const splits = await splitGguf(new Uint8Array(await readFile(file)), basename(file, '.gguf'), 3);
+    const paths = splits.map(({ name }) => join(folder, name));
+    for (const [i, { bytes }] of splits.entries()) await writeFile(paths[i]!, bytes);
+    await choose(paths.reverse());
   },
   drop: async (file, url) => {
     await page.evaluate(
@@ -143,7 +152,7 @@ async function discard(name: string): Promise<void> {
   await expect(page.getByRole('button', { name: `Delete ${name}` })).toBeHidden();
 }
 
-test('by picker, drop and address: the answers of the folder, token for token', async () => {
+test('by picker (whole or in splits), drop and address: the answers of the folder, token for token', async () => {
   const expected = await answer('tiny-mistral', 'models/tiny-mistral/');
   expect(expected.length).toBeGreaterThan(8);
   await discard('Tiny Mistral');

@@ -245,7 +245,7 @@ test('the policy holds inside workers: another host cannot be reached', async ()
     // Control: from a page without a policy the same request goes through.
     await page.goto(third.url);
     expect(await page.evaluate(fetchInBlobWorker, elsewhere.url)).toBe('opaque');
-    for (const name of ['index.html', 'json.html', 'storage.html', 'ask.html']) {
+    for (const name of ['index.html', 'json.html', 'bench.html', 'storage.html', 'ask.html']) {
       await open(name);
       expect(await page.evaluate(fetchInBlobWorker, elsewhere.url), name).toBe(
         'TypeError refused by connect-src',
@@ -419,6 +419,11 @@ test.describe('looks', () => {
         await look('settings', info);
         await open('json.html');
         await look('json', info);
+        for (const name of ['bench', 'import', 'storage']) {
+          await open(`${name}.html`);
+          await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
+          await look(name, info);
+        }
         await open('index.html', 'adapter=none');
         await expect(page.getByRole('heading', { name: 'This browser cannot reach the GPU' })).toBeVisible();
         await look('no-webgpu', info);

@@ -123,10 +123,13 @@ function publisherOf(address: string): string {
   return `${host}${pathname.split('/').slice(0, 2).join('/')}`;
 }
 
-function describeEntry({ parameterCount, maxContextLength, temperature, licence }: CatalogueModel): string {
+function describeEntry(entry: CatalogueModel): string {
+  const { parameterCount, maxContextLength, template, temperature, licence } = entry;
   return [
     `${formatCount(parameterCount)} parameters`,
     `up to ${formatInteger(maxContextLength)} tokens`,
+    // WebLLM's own libraries bring theirs.
+    template === 'webllm' ? null : `template ${template}`,
     temperature === null ? null : `temperature ${temperature}`,
     licence,
   ]

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startHostileServer } from '../tests/tools/hostile-server.ts';
+import { startHubServer } from '../tests/tools/hub-server.ts';
 import { createMlcFolder } from '../tests/tools/mlc-folder.ts';
 import { ensureSmolLm2File } from '../tests/tools/smollm2.ts';
 import { splitGguf } from '../tests/tools/split-gguf.ts';
@@ -28,12 +29,18 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function start(args: string[]): {
+function start(
+  args: string[],
+  environment: NodeJS.ProcessEnv = {},
+): {
   child: ChildProcess;
   end: Promise<{ code: number | null; stderr: string }>;
 } {
   const command = ['--import', 'tsx', join(import.meta.dirname, 'import.ts'), ...args];
-  const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, command, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
   let stderr = '';
   child.stderr?.on('data', (chunk) => {
     stderr += chunk;
@@ -98,6 +105,31 @@ test('splits and addresses give the same folder as the file', async () => {
   expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining(splits[1]!.name) });
   const wrong = await start(['hf:nobody', '--out', join(folder, 'wrong')]).end;
   expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('address-invalid') });
+});
+
+test('a repository: its GGUF of a quantization; without one, what there is', async () => {
+  const bytes = new Uint8Array(readFileSync(gguf));
+  const names = ['tiny-Q4_0.gguf', 'tiny-Q8_0.gguf'];
+  const listed = names.map((path) => ({ path, byteLength: bytes.byteLength }));
+  const hub = await startHubServer(new Map([['o/tiny', listed]]));
+  const server = await startHostileServer(new Map([['/o/tiny/resolve/main/tiny-Q4_0.gguf', bytes]]), {
+    elsewhere: hub.url,
+  });
+  const importFrom = (source: string, out: string, endpoint = server.url.slice(0, -1)) =>
+    start([source, '--out', join(folder, out)], { HF_ENDPOINT: endpoint }).end;
+  try {
+    expect(await importFrom('hf:o/tiny:q4_0', 'by-tag')).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('Tiny Mistral'),
+    });
+    const several = await importFrom('hf:o/tiny', 'several');
+    expect(several).toMatchObject({ code: 1, stderr: expect.stringContaining('hf:o/tiny:Q4_0') });
+    for (const name of names) expect(several.stderr).toContain(name);
+    expect((await importFrom('hf:o/tiny', 'several', 'nowhere')).code).toBe(2);
+  } finally {
+    await server.close();
+    await hub.close();
+  }
 });
 
 test('a folder in MLC’s layout', async () => {

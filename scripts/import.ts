@@ -21,7 +21,8 @@ Imports a model for use in the browser. Weights are repacked, never changed. SOU
   FOLDER                         a folder in MLC's layout (q4f16_1)
   https://HOST/FILE.gguf         a GGUF on a server that sends byte ranges
   https://HOST/FOLDER/           the same as a folder
-  hf:OWNER/REPO[/FILE.gguf][@REVISION]  either on Hugging Face
+  hf:OWNER/REPO[/FILE.gguf][@REVISION]  either on Hugging Face, or on a mirror of it that HF_ENDPOINT names
+  hf:OWNER/REPO:Q4_K_M[@REVISION]       the GGUF of that quantization there
 
   --out FOLDER      where to write; it must not exist yet, or be empty
   --force           replace the model in FOLDER

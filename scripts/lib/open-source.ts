@@ -18,7 +18,10 @@ export interface CommandSource {
 /** The caller closes it. @throws UsageError where there is no such file; otherwise as `openSource` */
 export async function openCommandSource(argument: string, signal: AbortSignal): Promise<CommandSource> {
   if (/^(https?|hf):/i.test(argument)) {
-    const opened = await openSource({ kind: 'address', address: argument }, { signal });
+    const opened = await openSource(
+      { kind: 'address', address: argument },
+      { signal, hub: hubFromEnvironment() },
+    );
     return { opened, close: async () => {} };
   }
   const path = resolve(argument);
@@ -38,6 +41,16 @@ export async function openCommandSource(argument: string, signal: AbortSignal): 
     await close();
     throw error;
   }
+}
+
+/** Where `hf:` leads, by the variable that Hugging Face's own tools read for a mirror. */
+function hubFromEnvironment(): string | undefined {
+  const endpoint = process.env.HF_ENDPOINT;
+  if (endpoint === undefined || endpoint === '') return undefined;
+  if (!/^https?:/.test(endpoint) || !URL.canParse(endpoint)) {
+    throw new UsageError(`HF_ENDPOINT is "${endpoint}", expected an address: https://HOST.`);
+  }
+  return endpoint.endsWith('/') ? endpoint : `${endpoint}/`;
 }
 
 /** The file itself, or all files of its split model that lie beside it. */

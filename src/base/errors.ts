@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'shard-altered'
   // A source to import.
   | 'address-invalid'
+  | 'address-ambiguous'
   | 'range-unsupported'
   | 'source-changed'
   // Storage.

@@ -446,13 +446,38 @@ export type ImportSource =
     }
   /**
    * `https:` address of a GGUF, of the first split of one, or of an MLC-layout folder (ending in `/`); or
-   * `hf:owner/repo[/path][@revision]` for the same on Hugging Face.
+   * `hf:owner/repo[/path][@revision]` for the same on Hugging Face; or `hf:owner/repo[:Q4_K_M][@revision]` for the GGUF
+   * of a repository that has one, or one of that quantization.
    *
    * `libraryUrl` (MLC-layout folders only): address of a prebuilt WebLLM model library, which is stored with the
    * weights and runs them; for models that no library of ours can run. Absent: the library is generated at load.
    * `temperature`: what the makers of such a model recommend, where its folder tells otherwise.
    */
   | { kind: 'address'; address: string; libraryUrl?: string; temperature?: number };
+
+/** A GGUF of a repository, as its name tells. */
+export interface SourceBuild {
+  source: ImportSource & { kind: 'address' };
+  /** Path in the repository; of splits, which are one build, that of the first. */
+  name: string;
+  /** `Q4_K_M`, as the file is named; null where the name does not tell. */
+  quantization: string | null;
+  /** Of all its files. */
+  byteLength: number;
+  fileCount: number;
+  /** Whether weights of this quantization can be run; null where only the header will tell. */
+  runs: boolean | null;
+}
+
+/** What an address leaves to choose. */
+export interface BuildList {
+  /** `owner/repo`. */
+  repository: string;
+  /** The quantization or name that was asked for, where there is none such: `builds` are then all there are. */
+  missing: string | null;
+  /** At least one, in the repository's order. */
+  builds: readonly SourceBuild[];
+}
 
 /** What is known of a source from its header alone. */
 export interface ImportPreview {
@@ -511,9 +536,16 @@ export interface ModelManager {
   getAdapter(options?: CallOptions): Promise<AdapterReport | null>;
 
   /**
+   * Looks up the files of a repository on Hugging Face, where the address is of one and leaves a choice.
+   * @returns null where the source is one model
+   * @throws TramontaneError `address-invalid`, `download-failed`, `config-invalid`, `format-unsupported`
+   */
+  listBuilds(source: ImportSource, options?: CallOptions): Promise<BuildList | null>;
+
+  /**
    * Reads the header of a source and refuses what cannot run, before any weights are read.
    * @throws FormatError, TramontaneError `template-unsupported`, `tokenizer-*`, `architecture-unsupported`,
-   *   `download-failed`, `range-unsupported`, `address-invalid`
+   *   `download-failed`, `range-unsupported`, `address-invalid`, `address-ambiguous`
    */
   inspectSource(source: ImportSource, options?: CallOptions): Promise<ImportPreview>;
 

@@ -8,6 +8,7 @@ import { type ErrorCode, TramontaneError } from '../base/errors.ts';
 import type { OriginStorage } from '../storage/quota.ts';
 import type {
   AdapterReport,
+  BuildList,
   CallOptions,
   GpuMemoryProbe,
   ImportModelOptions,
@@ -16,10 +17,12 @@ import type {
   LoadCallOptions,
   ModelManager,
   PendingModelInfo,
+  SourceBuild,
   StoredModelInfo,
   VerifyReport,
 } from './api.ts';
 import { type FakeAdapter, fakeAdapter, numberParameter, playTransfer } from './fake-parts.ts';
+import { parseAddress } from './import/address.ts';
 
 export interface FakeManagerOptions {
   adapter: FakeAdapter;
@@ -29,7 +32,7 @@ export interface FakeManagerOptions {
   /** Fails with this code, at this point, this many times. */
   fail: ErrorCode | null;
   /** `begin`: before an import changes anything. `list`: a look at what is stored. */
-  failAt: 'inspect' | 'begin' | 'import' | 'verify' | 'delete' | 'list';
+  failAt: 'list-builds' | 'inspect' | 'begin' | 'import' | 'verify' | 'delete' | 'list';
   failCount: number;
   /** Of GPU memory. */
   grantedBytes: number;
@@ -40,6 +43,8 @@ export interface FakeManagerOptions {
    * of a model of this site.
    */
   pending: 'none' | 'address' | 'file' | 'other' | 'site';
+  /** What a repository offers, whatever its address. */
+  builds: 'one' | 'many';
   /** What verifying finds damaged. */
   damaged: readonly string[];
 }
@@ -57,12 +62,13 @@ const defaults: FakeManagerOptions = {
   grantedBytes: 22 * GIB,
   models: 'none',
   pending: 'none',
+  builds: 'many',
   damaged: [],
 };
 
 /**
  * Reads `?adapter= &inspect-ms= &import-ms= &verify-ms= &fail= &at= &fail-count= &granted=GiB &models=some
- * &pending=address|file|other|site &damaged=`.
+ * &pending=address|file|other|site &builds=one|many &damaged=`.
  */
 export function fakeManagerOptionsFromUrl(parameters: URLSearchParams): Partial<FakeManagerOptions> {
   const granted = numberParameter(parameters, 'granted');
@@ -77,6 +83,7 @@ export function fakeManagerOptionsFromUrl(parameters: URLSearchParams): Partial<
     grantedBytes: granted === undefined ? undefined : granted * GIB,
     models: parameters.get('models') ?? undefined,
     pending: parameters.get('pending') ?? undefined,
+    builds: parameters.get('builds') ?? undefined,
     damaged: parameters.has('damaged') ? ['params_shard_17.bin', 'params_shard_18.bin'] : undefined,
   };
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
@@ -149,6 +156,31 @@ const STORED_BYTES = 14_326_098_432;
 const FILE_NAME = 'Mistral-Small-3.2-24B-Instruct-2506-Q4_K_M.gguf';
 const FILE_URL = `https://huggingface.co/lmstudio-community/Mistral-Small-3.2-24B-Instruct-2506-GGUF/resolve/main/${FILE_NAME}`;
 const ID = 'mistral-small-3.2-24b-instruct-2506-q4_k_m';
+
+/** As a publisher of Mistral Small offers it: quantization, bytes, files, whether it runs. */
+const BUILDS: readonly [quantization: string, byteLength: number, fileCount: number, runs: boolean | null][] =
+  [
+    ['BF16', 47_153_517_600, 2, true],
+    ['IQ2_XXS', 6_545_000_000, 1, false],
+    ['IQ3_M', 10_650_000_000, 1, false],
+    ['IQ4_XS', 12_758_912_640, 1, true],
+    ['Q2_K', 8_890_000_000, 1, false],
+    ['Q3_K_M', 11_474_081_920, 1, false],
+    ['Q4_0', 13_441_800_320, 1, true],
+    ['Q4_K_M', 14_333_909_120, 1, true],
+    ['Q5_K_M', 16_763_983_360, 1, true],
+    ['Q6_K', 19_345_938_560, 1, true],
+    ['Q8_0', 25_054_779_520, 1, true],
+    ['UD-Q4_K_XL', 14_541_381_760, 1, null],
+  ];
+const REPOSITORY = 'bartowski/mistralai_Mistral-Small-3.2-24B-Instruct-2506-GGUF';
+
+function fakeBuild([quantization, byteLength, fileCount, runs]: (typeof BUILDS)[number]): SourceBuild {
+  const split = fileCount > 1 ? `-00001-of-${String(fileCount).padStart(5, '0')}` : '';
+  const name = `mistralai_Mistral-Small-3.2-24B-Instruct-2506-${quantization}${split}.gguf`;
+  const address = `hf:${REPOSITORY}/${name}@main`;
+  return { source: { kind: 'address', address }, name, quantization, byteLength, fileCount, runs };
+}
 
 const SITE_MODEL: StoredModelInfo = {
   id: 'smollm2-135m-instruct',
@@ -231,6 +263,23 @@ class FakeManager implements ModelManager {
 
   async getAdapter(): Promise<AdapterReport | null> {
     return fakeAdapter(this.#options.adapter);
+  }
+
+  async listBuilds(source: ImportSource, { signal }: CallOptions = {}): Promise<BuildList | null> {
+    if (source.kind === 'files' || source.libraryUrl !== undefined) return null;
+    const { repository } = parseAddress(source.address);
+    if (repository === null) return null;
+    await delay(this.#options.inspectMs, signal);
+    this.#failIfDue('list-builds');
+    const all = BUILDS.map(fakeBuild);
+    const { tag } = repository;
+    const wanted = all.filter(({ quantization }) => tag === null || quantization === tag.toUpperCase());
+    const builds = wanted.length === 0 ? all : wanted;
+    return {
+      repository: REPOSITORY,
+      missing: wanted.length === 0 ? tag : null,
+      builds: this.#options.builds === 'one' ? builds.slice(0, 1) : builds,
+    };
   }
 
   async inspectSource(source: ImportSource, { signal }: CallOptions = {}): Promise<ImportPreview> {

@@ -8,6 +8,7 @@ import type { WeightStore } from '../storage/weight-store.ts';
 import { readAdapter } from './adapter-report.ts';
 import type {
   AdapterReport,
+  BuildList,
   CallOptions,
   GpuMemoryProbe,
   ImportModelOptions,
@@ -21,6 +22,7 @@ import type {
 } from './api.ts';
 import { exportModel } from './export-model.ts';
 import type { ImportLimits } from './import/import-plan.ts';
+import { listBuilds } from './import/list-builds.ts';
 import { openSource } from './import/open-source.ts';
 import type { OpenOptions } from './import/opened-source.ts';
 import { type PlannedImport, planSource, previewImport } from './import/plan-source.ts';
@@ -48,6 +50,11 @@ export class StoreModelManager implements ModelManager {
 
   getAdapter(): Promise<AdapterReport | null> {
     return readAdapter();
+  }
+
+  async listBuilds(source: ImportSource, { signal }: CallOptions = {}): Promise<BuildList | null> {
+    if (source.kind !== 'address' || isPrebuilt(source)) return null;
+    return listBuilds(source.address, { ...this.#options.download, signal: this.#joinSignal(signal) });
   }
 
   async inspectSource(source: ImportSource, { signal }: CallOptions = {}): Promise<ImportPreview> {

@@ -1,5 +1,6 @@
 /** How a verdict on a model looks: one line a reason. */
 import { css, html, type TemplateResult } from 'lit';
+import { formatMemory } from '../base/number-text.ts';
 import type { Fit, FitFinding } from '../models/fit.ts';
 import { icons } from './icons.ts';
 
@@ -21,6 +22,22 @@ export function renderFit(
     ({ verdict, text }) => html`<p class="fit ${verdict}">${verdictIcons[verdict]}<span>${text}</span></p>`,
   );
 }
+
+/** The same in a few words, for lists. */
+export function renderFitBriefly(fit: Fit | null): ReturnType<typeof renderFit> {
+  const finding = fit?.findings[0];
+  if (!fit || !finding) return renderFit(fit);
+  const { verdict, text } = finding;
+  return html`<p class="fit ${verdict}">
+    ${verdictIcons[verdict]}<span>${briefly[verdict]?.(formatMemory(fit.need.totalBytes)) ?? text}</span>
+  </p>`;
+}
+
+const briefly: Partial<Record<FitFinding['verdict'], (memory: string) => string>> = {
+  slow: () => 'Slow on this device.',
+  untested: (memory) => `Needs about ${memory} of memory.`,
+  'too-slow': () => 'Far too slow on this device.',
+};
 
 /** Another thing that was looked at and is well. */
 export function renderCheck(text: string): TemplateResult {

@@ -2,6 +2,7 @@
 import { TramontaneError } from '../base/errors.ts';
 import type {
   AdapterReport,
+  BuildList,
   CallOptions,
   GpuMemoryProbe,
   ImportModelOptions,
@@ -31,6 +32,10 @@ export class ManagerClient implements ModelManager {
 
   getAdapter(options: CallOptions = {}): Promise<AdapterReport | null> {
     return this.#calls.call('getAdapter', null, options);
+  }
+
+  listBuilds(source: ImportSource, options: CallOptions = {}): Promise<BuildList | null> {
+    return this.#calls.call('listBuilds', source, options);
   }
 
   inspectSource(source: ImportSource, options: CallOptions = {}): Promise<ImportPreview> {

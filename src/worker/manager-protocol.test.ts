@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import { delay } from '../base/abort.ts';
 import { FormatError, TramontaneError } from '../base/errors.ts';
 import type {
+  BuildList,
   ImportModelOptions,
   ImportSource,
   ModelManager,
@@ -27,6 +28,8 @@ const STORED: StoredModelInfo = {
   storedAt: 1,
 };
 
+const BUILDS: BuildList = { repository: 'o/r', missing: 'Q9', builds: [] };
+
 /** What reaches the other side, and answers that are easy to tell apart. */
 class RecordingManager implements ModelManager {
   readonly calls: [name: string, input: unknown][] = [];
@@ -37,6 +40,10 @@ class RecordingManager implements ModelManager {
   }
   async getAdapter() {
     return null;
+  }
+  async listBuilds(source: ImportSource) {
+    this.#record('listBuilds', source);
+    return BUILDS;
   }
   async inspectSource(): Promise<never> {
     throw new FormatError(
@@ -112,6 +119,7 @@ test('every call reaches the manager with its input, and its answer comes back',
   expect(await client.importModel(source, { contextLength: 512, restart: true, onProgress })).toEqual(STORED);
   expect(progress).toHaveLength(1);
   expect(await client.getAdapter()).toBeNull();
+  expect(await client.listBuilds(address)).toEqual(BUILDS);
   expect(await client.listStoredModels()).toEqual([STORED]);
   expect(await client.listPendingModels()).toEqual([]);
   expect(await client.verifyModel('m')).toEqual({ files: 2, byteLength: 3, damaged: ['b'] });
@@ -122,6 +130,7 @@ test('every call reaches the manager with its input, and its answer comes back',
   await client.discardPendingModel('m');
   expect(manager.calls).toEqual([
     ['importModel', { source, rest: { contextLength: 512, restart: true } }],
+    ['listBuilds', address],
     ['verifyModel', 'm'],
     ['exportModel', 'm'],
     ['deleteModel', 'm'],

@@ -6,6 +6,7 @@
 import type { WireError } from '../base/errors.ts';
 import type {
   AdapterReport,
+  BuildList,
   ChatChunk,
   ChatMessage,
   ChatRequest,
@@ -55,6 +56,7 @@ export interface EngineCalls {
 /** Calls to a model manager. Files and blobs are cloned by reference: their bytes are not copied. */
 export interface ManagerCalls {
   getAdapter: { input: null; output: AdapterReport | null };
+  listBuilds: { input: ImportSource; output: BuildList | null };
   inspectSource: { input: ImportSource; output: ImportPreview };
   importModel: {
     input: { source: ImportSource; options: Omit<ImportModelOptions, keyof LoadCallOptions> };

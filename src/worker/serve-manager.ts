@@ -23,6 +23,8 @@ async function dispatch(
   switch (call.name) {
     case 'getAdapter':
       return manager.getAdapter(context);
+    case 'listBuilds':
+      return manager.listBuilds(call.input, context);
     case 'inspectSource':
       return manager.inspectSource(call.input, context);
     case 'importModel':

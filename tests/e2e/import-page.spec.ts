@@ -3,7 +3,7 @@
  * store, answers as the folder made from the same file does, token for token, and is verified, exported and deleted.
  * With TRAMONTANE_FULL also SmolLM2's public GGUF, against the built-in model.
  */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type BrowserContext, expect, type Page, test } from 'playwright/test';
@@ -11,6 +11,7 @@ import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
 import { type HostileServer, startHostileServer } from '../tools/hostile-server.ts';
+import { startHubServer } from '../tools/hub-server.ts';
 import { createMlcFolder } from '../tools/mlc-folder.ts';
 import { TINY_MODELS_JSON } from '../tools/site-models.ts';
 import { ensureSmolLm2File } from '../tools/smollm2.ts';
@@ -161,6 +162,56 @@ test('by picker (whole or in splits), drop and address: the answers of the folde
     expect(await answer(TINY_ID), way).toEqual(expected);
     await discard('Tiny Mistral');
   }
+  expect(complaints).toEqual([]);
+});
+
+test('by the address of a repository: its builds, one of them chosen, and nobody else asked', async () => {
+  const { size } = await stat(gguf);
+  const hub = await startHubServer(
+    new Map([
+      [
+        'owner/repo',
+        [
+          { path: 'tiny-Q2_K.gguf', byteLength: size },
+          { path: 'tiny-Q4_0.gguf', byteLength: size },
+          { path: 'tiny-Q8_0.gguf', byteLength: size },
+        ],
+      ],
+    ]),
+    { pageFiles: 2 },
+  );
+  const asked: string[] = [];
+  // The worker's own requests, which the page's content security policy has let through.
+  await context.route('https://huggingface.co/**', async (route) => {
+    const { pathname, search } = new URL(route.request().url());
+    asked.push(pathname + search);
+    const isList = pathname.startsWith('/api/');
+    const url = isList ? `${hub.url.slice(0, -1)}${pathname}${search}` : `${elsewhere.url}tiny-mistral.gguf`;
+    const response = await route.fetch({ url });
+    const link = response.headers().link?.replaceAll(hub.url, 'https://huggingface.co/');
+    const headers = { ...response.headers(), ...(link === undefined ? {} : { link }) };
+    if (!isList && pathname.endsWith('.json')) await route.fulfill({ status: 404, headers, body: '' });
+    else await route.fulfill({ response, headers });
+  });
+  try {
+    await open('import.html');
+    await WAYS.address!('', 'https://huggingface.co/owner/repo');
+    await expect(page.getByRole('heading', { name: 'Builds in owner/repo' })).toBeVisible();
+    await expect(page.getByText('1 more in formats that cannot run here')).toBeVisible();
+    const tree = '/api/models/owner/repo/tree/main?recursive=true';
+    expect(asked).toEqual([tree, `${tree}&cursor=2`]);
+    await page.getByRole('button', { name: /^Choose Q4_0/ }).click();
+    await page.getByRole('button', { name: 'Import', exact: true }).click({ timeout: 60_000 });
+    await expect(page.getByRole('heading', { name: /is on this device$/ })).toBeVisible({ timeout: 60_000 });
+    expect(new Set(asked.slice(2))).toEqual(new Set(['/owner/repo/resolve/main/tiny-Q4_0.gguf']));
+    await page.getByRole('button', { name: 'Import another' }).click();
+    await WAYS.address!('', 'hf:owner/repo');
+    const row = page.getByRole('listitem').filter({ hasText: 'Q4_0' });
+    await expect(row).toContainText('On this device');
+  } finally {
+    await hub.close();
+  }
+  await discard('Tiny Mistral');
   expect(complaints).toEqual([]);
 });
 

@@ -4,12 +4,14 @@ import { deviceMemoryGib } from '../../base/device-memory.ts';
 import { isAbortError, isTramontaneError, toError } from '../../base/errors.ts';
 import type {
   AdapterReport,
+  BuildList,
   GpuMemoryProbe,
   ImportPreview,
   ImportSource,
   ModelManager,
   PendingModelInfo,
   Progress,
+  SourceBuild,
   StoredModelInfo,
 } from '../../engine/api.ts';
 import { type CatalogueModel, fitModelOf } from '../../models/catalogue.ts';
@@ -24,6 +26,8 @@ export interface Candidate {
   label: string;
   /** The entry of the catalogue it was chosen from. */
   entry: CatalogueModel | null;
+  /** The builds it was chosen from. */
+  builds: BuildList | null;
   preview: ImportPreview;
   model: FitModel;
   contextLength: number;
@@ -32,6 +36,7 @@ export interface Candidate {
 export type ImportState =
   | { step: 'choose'; error: Error | null }
   | { step: 'inspect'; label: string }
+  | { step: 'builds'; builds: BuildList; error: Error | null }
   | { step: 'preview'; candidate: Candidate; error: Error | null }
   | { step: 'import'; candidate: Candidate; progress: Progress | null }
   | { step: 'done'; stored: StoredModelInfo };
@@ -117,35 +122,73 @@ export class ImportController implements ReactiveController {
     return this.fitOf(fitModelOf(entry), isStored ? 0 : entry.byteLength, entry.contextLength);
   }
 
+  /** As far as its size tells. */
+  fitOfBuild({ byteLength }: SourceBuild): Fit | null {
+    const unknown = { parameterCount: null, maxContextLength: null, kvBytesPerToken: null, layerCount: null };
+    return this.fitOf({ byteLength, ...unknown }, byteLength, null);
+  }
+
   /** What the browser tells of its storage, as it will be when an interrupted import is given up. */
   estimateAfter(bytesFreed: number): StorageEstimate | null {
     const { estimate } = this;
     return estimate && { ...estimate, usedBytes: Math.max(0, estimate.usedBytes - bytesFreed) };
   }
 
-  /** Reads the header of a source and shows what it is. */
+  /** Reads the header of a source and shows what it is; or the builds there are, where its address leaves a choice. */
   async inspect(source: ImportSource, label: string, entry: CatalogueModel | null = null): Promise<void> {
+    await this.#look(label, null, async (manager, signal) => {
+      const builds = await manager.listBuilds(source, { signal });
+      if (builds === null) return this.#preview(manager, { source, label, entry, builds }, signal);
+      const [only, ...others] = builds.builds;
+      return only === undefined || others.length > 0 || builds.missing !== null
+        ? { step: 'builds', builds, error: null }
+        : this.#preview(manager, { source: only.source, label: only.name, entry, builds: null }, signal);
+    });
+  }
+
+  /** Reads the header of one of some builds. */
+  async inspectBuild({ source, name }: SourceBuild, builds: BuildList): Promise<void> {
+    await this.#look(name, builds, (manager, signal) =>
+      this.#preview(manager, { source, label: name, entry: null, builds }, signal),
+    );
+  }
+
+  /** @param builds to return to where it fails */
+  async #look(
+    label: string,
+    builds: BuildList | null,
+    look: (manager: ModelManager, signal: AbortSignal) => Promise<ImportState>,
+  ): Promise<void> {
     const manager = this.#manager;
     if (!manager) return;
     const running = this.#start();
     this.#set({ step: 'inspect', label });
+    let next: ImportState;
     try {
-      const preview = await manager.inspectSource(source, { signal: running.signal });
-      if (this.#running !== running) return;
-      this.#running = null;
-      const model: FitModel = {
-        ...preview,
-        byteLength: preview.storedBytes,
-        ...(entry?.source.kind === 'prebuilt' ? { prebuilt: fitModelOf(entry).prebuilt! } : {}),
-      };
-      const contextLength = Math.min(entry?.contextLength ?? DEFAULT_CONTEXT, preview.maxContextLength);
-      const candidate = { source, label, entry, preview, model, contextLength };
-      this.#set({ step: 'preview', candidate, error: null });
-    } catch (error) {
-      if (this.#running !== running) return;
-      this.#running = null;
-      this.#set({ step: 'choose', error: isAbortError(error) ? null : toError(error) });
+      next = await look(manager, running.signal);
+    } catch (thrown) {
+      const error = isAbortError(thrown) ? null : toError(thrown);
+      next = builds === null ? { step: 'choose', error } : { step: 'builds', builds, error };
     }
+    if (this.#running !== running) return;
+    this.#running = null;
+    this.#set(next);
+  }
+
+  async #preview(
+    manager: ModelManager,
+    chosen: Pick<Candidate, 'source' | 'label' | 'entry' | 'builds'>,
+    signal: AbortSignal,
+  ): Promise<ImportState> {
+    const { entry } = chosen;
+    const preview = await manager.inspectSource(chosen.source, { signal });
+    const model: FitModel = {
+      ...preview,
+      byteLength: preview.storedBytes,
+      ...(entry?.source.kind === 'prebuilt' ? { prebuilt: fitModelOf(entry).prebuilt! } : {}),
+    };
+    const contextLength = Math.min(entry?.contextLength ?? DEFAULT_CONTEXT, preview.maxContextLength);
+    return { step: 'preview', candidate: { ...chosen, preview, model, contextLength }, error: null };
   }
 
   setContext(contextLength: number): void {
@@ -204,6 +247,11 @@ export class ImportController implements ReactiveController {
   /** Back to the choice of a source. */
   choose(): void {
     this.#toChoice(null);
+  }
+
+  /** Back to the builds that one was chosen from. */
+  chooseBuild(builds: BuildList): void {
+    this.#set({ step: 'builds', builds, error: null });
   }
 
   /** Back to the choice of a source, since this one cannot be read. */

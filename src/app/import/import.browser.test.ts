@@ -63,6 +63,11 @@ async function pick(element: TramontaneImport, ...files: File[]): Promise<void> 
   await userEvent.upload(input, files.length === 0 ? [gguf()] : files);
 }
 
+async function look(address: string): Promise<void> {
+  await page.getByRole('textbox', { name: 'Or an address' }).fill(address);
+  await button('Look at it').click();
+}
+
 async function preview(element: TramontaneImport): Promise<void> {
   await pick(element);
   await expect.element(heading('Mistral Small 3.2 24B Instruct 2506')).toBeVisible();
@@ -163,6 +168,99 @@ describe('choosing', () => {
     await userEvent.keyboard('{Enter}');
     await expect.element(heading(/Instruct 2506/)).toBeVisible();
     expect(sources).toEqual([{ kind: 'address', address: 'hf:owner/repo/model.gguf' }]);
+  });
+
+  test('a repository: its builds, the usual one first in mind, and those that cannot run set apart', async () => {
+    const { element, sources } = await mount();
+    await look('hf:owner/repo');
+    await expect.element(heading(/^Builds in bartowski\/mistralai_Mistral-Small/)).toBeVisible();
+    expect(shown(element).activeElement?.textContent).toMatch(/^Builds in/);
+    expect(announced(element)).toMatch(/ has 12 builds\. Choose one\.$/);
+    const rows = page.getByRole('list', { name: 'Builds' }).getByRole('listitem');
+    expect(rows.elements().map((row) => row.textContent!.trim().split(',')[0])).toEqual([
+      ...['IQ4_XS', 'Q4_0', 'Q4_K_M', 'UD-Q4_K_XL', 'Q5_K_M', 'Q6_K', 'Q8_0', 'BF16'],
+    ]);
+    const usual = rows.filter({ hasText: 'Q4_K_M' });
+    await expect
+      .element(usual)
+      .toHaveTextContent(/14\.3 GB Recommended .*Q4_K_M\.gguf Needs about 13\.6 GiB/);
+    await expect.element(rows.filter({ hasText: 'UD-Q4_K_XL' })).toHaveTextContent(/its header will tell/);
+    await expect
+      .element(rows.filter({ hasText: 'BF16' }))
+      .toHaveTextContent(/00001-of-00002\.gguf and 1 more/);
+    const unable = page.getByText('Q3_K_M, 11.5 GB');
+    await expect.element(unable).not.toBeVisible();
+    await page.getByText('4 more in formats that cannot run here').click();
+    await expect.element(unable).toBeVisible();
+    expect(button(/Choose Q3_K_M/).elements()).toHaveLength(0);
+    expect(sources).toEqual([]);
+  });
+
+  test('a build of a repository, by keyboard, and back to the others', async () => {
+    const { element, sources } = await mount();
+    await look('hf:owner/repo');
+    await expect.element(button('Choose Q4_K_M, 14.3 GB')).toBeVisible();
+    button('Choose Q4_K_M, 14.3 GB').element().focus();
+    await userEvent.keyboard('{Enter}');
+    await expect.element(button('Import')).toBeEnabled();
+    expect(sources).toEqual([
+      { kind: 'address', address: expect.stringMatching(/^hf:.*Q4_K_M\.gguf@main$/) },
+    ]);
+    await button('Choose another build').click();
+    await expect.element(heading(/^Builds in/)).toBeVisible();
+    expect(shown(element).activeElement?.textContent).toMatch(/^Builds in/);
+    await button('Choose another').click();
+    await expect.element(heading('Drop a GGUF file here')).toBeVisible();
+  });
+
+  test('the only build of a repository, or the one whose quantization is given, at once', async () => {
+    const one = await mount({ builds: 'one' });
+    await look('hf:owner/repo');
+    await expect.element(button('Import')).toBeEnabled();
+    expect(one.sources).toHaveLength(1);
+    one.element.remove();
+    const { sources } = await mount();
+    await look('hf:owner/repo:Q6_K');
+    await expect.element(button('Import')).toBeEnabled();
+    expect(sources).toMatchObject([{ address: expect.stringContaining('Q6_K.gguf') }]);
+  });
+
+  test('a quantization that a repository does not have: those that it has', async () => {
+    await mount();
+    await look('hf:owner/repo:Q9_K');
+    await expect.element(page.getByText('There is no build Q9_K.')).toBeVisible();
+    await expect.element(button('Choose Q8_0, 25.1 GB')).toBeVisible();
+  });
+
+  test('a build that cannot be used: why, among the others', async () => {
+    const { element } = await mount({ fail: 'format-unsupported', failAt: 'inspect' });
+    await look('hf:owner/repo');
+    await button('Choose UD-Q4_K_XL, 14.5 GB').click();
+    await expect.element(page.getByRole('alert')).toHaveTextContent(/stored as IQ2_XXS/);
+    expect(announced(element)).toMatch(/^That did not work/);
+    await expect.element(button('Choose Q4_0, 13.4 GB')).toBeVisible();
+  });
+
+  test('a repository that cannot be listed, and a look at one that is cancelled', async () => {
+    const { element } = await mount({ fail: 'download-failed', failAt: 'list-builds' });
+    await look('hf:owner/repo');
+    await expect.element(page.getByRole('alert')).toHaveTextContent(/stopped answering/);
+    element.remove();
+    await mount({ inspectMs: 60_000 });
+    await look('hf:owner/repo');
+    await expect.element(heading('Looking at hf:owner/repo')).toBeVisible();
+    await button('Cancel').click();
+    await expect.element(heading('Drop a GGUF file here')).toBeVisible();
+  });
+
+  test('builds that do not fit are said not to, and none of them is recommended', async () => {
+    await mount({}, () => {}, 'free=13');
+    await look('hf:owner/repo');
+    const row = (name: string) =>
+      page.getByRole('listitem').filter({ has: button(new RegExp(`^Choose ${name},`)) });
+    await expect.element(row('Q4_K_M')).toHaveTextContent(/takes 14\.3 GB of storage/);
+    await expect.element(row('IQ4_XS')).toHaveTextContent(/Recommended/);
+    expect(page.getByText('Recommended').elements()).toHaveLength(1);
   });
 
   test('an entry of the catalogue: its address, and the library of a prebuilt one', async () => {
@@ -491,6 +589,10 @@ test('every control is large enough for a finger, and nothing is wider than the 
     expect(element.scrollWidth).toBeLessThanOrEqual(element.clientWidth);
   };
   check();
+  await look('hf:owner/repo');
+  await expect.element(button(/^Choose Q8_0/)).toBeVisible();
+  check();
+  await button('Choose another').click();
   await pick(element);
   await expect.element(button(/^(Import|Go on with the import)$/)).toBeVisible();
   check();

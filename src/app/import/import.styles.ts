@@ -174,6 +174,33 @@ export const importStyles = css`
     white-space: nowrap;
   }
 
+  .build p {
+    margin: 0;
+  }
+
+  .build-mark {
+    margin-inline-start: var(--_space-2);
+    color: var(--_good);
+    font-size: var(--_text-small);
+  }
+
+  .unable summary {
+    color: var(--_text-quiet);
+    font-size: var(--_text-small);
+    line-height: 2.75rem;
+    cursor: pointer;
+  }
+
+  .unable ul {
+    columns: 12rem;
+    margin: 0;
+    padding-inline-start: var(--_space-4);
+    color: var(--_text-quiet);
+    font-size: var(--_text-small);
+    font-variant-numeric: tabular-nums;
+    line-height: 1.6;
+  }
+
   .pending {
     display: grid;
     grid-template-columns: minmax(0, 1fr) auto;

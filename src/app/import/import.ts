@@ -21,6 +21,7 @@ import { modelsPageStyles } from '../models-page.styles.ts';
 import { pageContentStyles } from '../page-content.styles.ts';
 import { pageLink } from '../page-link.ts';
 import { isOfSite } from '../pending-model.ts';
+import { renderBuilds } from './builds-view.ts';
 import { describeProbe, renderDevice } from './device-view.ts';
 import { importStyles } from './import.styles.ts';
 import { type Candidate, ImportController, type ImportState } from './import-controller.ts';
@@ -104,6 +105,10 @@ export class TramontaneImport extends LitElement {
         return step.error ? `That did not work. ${step.error.message}` : 'Choose a model.';
       case 'inspect':
         return `Looking at ${step.label}.`;
+      case 'builds':
+        return step.error
+          ? `That did not work. ${step.error.message}`
+          : `${step.builds.repository} has ${step.builds.builds.length} builds. Choose one.`;
       case 'preview':
         return step.error
           ? `The import failed. ${step.error.message}`
@@ -163,11 +168,15 @@ export class TramontaneImport extends LitElement {
             <button class="button" type="button" @click=${() => this.#import.cancel()}>Cancel</button>
           </div>
         </section>`;
+      case 'builds':
+        return html`<div class="single">
+          ${this.#renderBack('Choose another', () => this.#import.choose())}
+          ${step.error === null ? nothing : this.#renderError(step.error)}
+          ${renderBuilds(this.#import, step.builds, (build) => void this.#import.inspectBuild(build, step.builds))}
+        </div>`;
       case 'preview':
         return html`<div class="single">
-          <button class="button plain back" type="button" @click=${() => this.#import.choose()}>
-            ${icons.back} Choose another
-          </button>
+          ${this.#renderBackFrom(step.candidate)}
           ${
             step.error === null
               ? nothing
@@ -187,6 +196,16 @@ export class TramontaneImport extends LitElement {
       default:
         return step satisfies never;
     }
+  }
+
+  #renderBackFrom({ builds }: Candidate) {
+    return builds === null
+      ? this.#renderBack('Choose another', () => this.#import.choose())
+      : this.#renderBack('Choose another build', () => this.#import.chooseBuild(builds));
+  }
+
+  #renderBack(label: string, goBack: () => void) {
+    return html`<button class="button plain back" type="button" @click=${goBack}>${icons.back} ${label}</button>`;
   }
 
   #renderChoice(error: Error | null) {
@@ -249,7 +268,7 @@ export class TramontaneImport extends LitElement {
             autocomplete="off"
             autocapitalize="off"
             spellcheck="false"
-            placeholder="hf:owner/repo/model.gguf"
+            placeholder="hf:owner/repo"
             aria-describedby="address-help"
             .value=${this.address}
             @input=${(event: Event) => {
@@ -259,8 +278,8 @@ export class TramontaneImport extends LitElement {
           <button class="button" type="submit" ?disabled=${this.address.trim() === ''}>Look at it</button>
         </div>
         <p class="help" id="address-help">
-          <code>https://…/model.gguf</code>, or <code>hf:owner/repo/model.gguf</code> for Hugging Face. Only its header
-          is read at first.
+          <code>https://…/model.gguf</code>, or <code>hf:owner/repo</code> for what there is in a repository on Hugging
+          Face. Only its header is read at first.
         </p>
       </form>
     </section>`;

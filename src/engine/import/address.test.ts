@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseAddress } from './address.ts';
+import { hubFileAddress, parseAddress } from './address.ts';
 import { formatSplitName, parseSplitName, splitUrls } from './split-names.ts';
 
 const HF = 'https://huggingface.co/';
@@ -36,13 +36,52 @@ describe('addresses', () => {
       `${HF}owner/repo/resolve/main/m.gguf?download=true`,
       'm.gguf',
     ],
-    [`${HF}owner/repo/tree/main`, 'mlc', `${HF}owner/repo/resolve/main/`, 'main'],
+    [`${HF}owner/repo/tree/main`, 'mlc', `${HF}owner/repo/resolve/main/`, 'repo'],
+    [
+      `${HF}owner/repo/blob/refs%2Fpr%2F1/a%20b.gguf`,
+      'gguf',
+      `${HF}owner/repo/resolve/refs%2Fpr%2F1/a%20b.gguf`,
+      'a b.gguf',
+    ],
+    [`${HF}docs/hub/api/x.gguf`, 'gguf', `${HF}docs/hub/api/x.gguf`, 'x.gguf'],
     [`${HF}owner/repo/tree/main/sub`, 'mlc', `${HF}owner/repo/resolve/main/sub/`, 'sub'],
     ['https://hf.co/owner/repo/blob/main/m.gguf', 'gguf', `${HF}owner/repo/resolve/main/m.gguf`, 'm.gguf'],
     ['https://hf.co/owner/repo', 'mlc', `${HF}owner/repo/resolve/main/`, 'repo'],
     [`${HF}owner/repo`, 'mlc', `${HF}owner/repo/resolve/main/`, 'repo'],
   ])('%s', (text, layout, url, name) => {
-    expect(parseAddress(text)).toEqual({ layout, url, name });
+    expect(parseAddress(text)).toMatchObject({ layout, url, name });
+  });
+
+  const repository = { hub: HF, owner: 'o', repo: 'r.x', revision: 'main', folders: [], tag: null };
+  test.each<[string, object | null]>([
+    ['hf:o/r.x', repository],
+    ['hf:o/r.x/', repository],
+    ['hf:o/r.x@v1', { ...repository, revision: 'v1' }],
+    ['hf:o/r.x/a/b/', { ...repository, folders: ['a', 'b'] }],
+    ['hf:o/r.x:Q4_K_M', { ...repository, tag: 'Q4_K_M' }],
+    ['hf:o/r.x:UD-Q4_K_XL@refs/pr/1', { ...repository, tag: 'UD-Q4_K_XL', revision: 'refs/pr/1' }],
+    ['hf:o/r.x:latest', repository],
+    ['hf.co/o/r.x:Q4_K_M', { ...repository, tag: 'Q4_K_M' }],
+    ['huggingface.co/o/r.x', repository],
+    ['https://hf.co/o/r.x:Q8_0', { ...repository, tag: 'Q8_0' }],
+    [`${HF}o/r.x?library=gguf#files`, repository],
+    [`${HF}o/r.x/tree/refs%2Fpr%2F1`, { ...repository, revision: 'refs/pr/1' }],
+    [`${HF}o/r.x/tree/main/a%20b`, { ...repository, folders: ['a b'] }],
+    ['hf:o/r.x/m.gguf', null],
+    [`${HF}o/r.x/blob/main/m.gguf`, null],
+    [`${HF}o/r.x/discussions`, null],
+    ['https://a.example/o/r.x/', null],
+  ])('%s is a folder of the hub, or not', (text, expected) => {
+    expect(parseAddress(text).repository).toEqual(expected);
+  });
+
+  test('a file found in a repository has an address that leads to it, unless its name cannot be in one', () => {
+    const folder = parseAddress('hf:o/r@refs/pr/1').repository!;
+    const address = hubFileAddress(folder, 'a b/m@1:x.gguf')!;
+    expect(parseAddress(address).url).toBe(`${HF}o/r/resolve/refs%2Fpr%2F1/a%20b/m%401%3Ax.gguf`);
+    for (const path of ['../m.gguf', 'a//m.gguf', '/m.gguf', 'a?b.gguf', 'a\\b.gguf']) {
+      expect(hubFileAddress(folder, path), path).toBeNull();
+    }
   });
 
   test('hf: leads to another hub where one is given', () => {
@@ -84,6 +123,12 @@ describe('addresses', () => {
     'hf:owner/repo/m.gguf@a//b',
     'hf:owner/repo/m.gguf@a b',
     'hf:owner/repo/m\u0000.gguf',
+    'hf:owner/repo:',
+    'hf:owner/repo:a:b',
+    'hf:owner/repo:../x',
+    'hf:owner/repo:Q4 K',
+    'hf:owner/repo:Q4_K_M/m.gguf',
+    `${HF}owner/repo/blob/main/README.md`,
   ])('%j is refused, saying what is allowed', (text) => {
     expect(() => parseAddress(text)).toThrow(
       expect.objectContaining({

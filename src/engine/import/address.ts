@@ -5,6 +5,9 @@
  * - `https://host/path/model.gguf`: a GGUF file, or any split of one (`…-00001-of-00003.gguf`)
  * - `https://host/path/folder/`: a folder in MLC's layout
  * - `hf:owner/repo/path/model.gguf[@revision]`, `hf:owner/repo[/folder/][@revision]`: the same on Hugging Face
+ * - `hf:owner/repo:Q4_K_M[@revision]`: the GGUF of that quantization, as llama.cpp and Ollama name it
+ *
+ * A repository or folder of the hub may hold a model in MLC's layout, or any number of GGUFs: `list-builds.ts` tells.
  *
  * `http:` is for this machine only.
  */
@@ -16,13 +19,29 @@ export interface SourceAddress {
   url: string;
   /** Of the file, or of the folder. */
   name: string;
+  /** Where the address leads to a folder of the hub and not to a file: what lies there, only its list of files tells. */
+  repository: HubFolder | null;
+}
+
+/** A folder of a repository on Hugging Face; mostly all of it. */
+export interface HubFolder {
+  /** With a slash at its end. */
+  hub: string;
+  owner: string;
+  repo: string;
+  revision: string;
+  /** Names of the folders down to it; none for the repository itself. */
+  folders: readonly string[];
+  /** The quantization, or part of a file's name, that was asked for. */
+  tag: string | null;
 }
 
 export const HUGGING_FACE = 'https://huggingface.co/';
 /** It leads there. */
 const SHORT_HUB = 'hf.co';
 
-const FORMS = 'https://host/model.gguf, https://host/folder/, hf:owner/repo/model.gguf or hf:owner/repo';
+const FORMS =
+  'https://host/model.gguf, https://host/folder/, hf:owner/repo, hf:owner/repo:Q4_K_M or hf:owner/repo/model.gguf';
 
 const LOCAL_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
@@ -30,6 +49,11 @@ const LOCAL_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::
 const HUB_NAME = /^[A-Za-z0-9][\w.-]{0,95}$/;
 /** A branch, tag or commit; a slash occurs in `refs/pr/1`. */
 const REVISION = /^[\w][\w./-]{0,127}$/;
+/** What Ollama takes for "no quantization in particular". */
+const ANY_TAG = 'latest';
+const TAG = /^[A-Za-z0-9][\w.+-]{0,127}$/;
+/** Addresses of the hub's pages as Ollama takes them, without a scheme. */
+const BARE_HUB = /^(?:hf\.co|huggingface\.co)\//i;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
 const NOT_IN_PATH = /[\u0000-\u001f\u007f\\?#]/;
 
@@ -42,7 +66,7 @@ export function parseAddress(text: string, hub: string = HUGGING_FACE): SourceAd
   if (/^hf:/i.test(address)) return parseHubAddress(address.slice('hf:'.length), address, hub);
   let url: URL;
   try {
-    url = new URL(address);
+    url = new URL(BARE_HUB.test(address) ? `https://${address}` : address);
   } catch (cause) {
     throw invalid(address, 'is not an address', cause);
   }
@@ -61,7 +85,7 @@ export function parseAddress(text: string, hub: string = HUGGING_FACE): SourceAd
 function describeUrl(url: URL): SourceAddress {
   const segments = url.pathname.split('/').filter((segment) => segment !== '');
   const name = decodeName(segments.at(-1) ?? url.hostname);
-  return { layout: url.pathname.endsWith('/') ? 'mlc' : 'gguf', url: url.href, name };
+  return { layout: url.pathname.endsWith('/') ? 'mlc' : 'gguf', url: url.href, name, repository: null };
 }
 
 /**
@@ -69,32 +93,37 @@ function describeUrl(url: URL): SourceAddress {
  * `/owner/repo/blob/main/model.gguf`.
  */
 function parseHubPage(url: URL, address: string, hub: string): SourceAddress | null {
-  const [owner, repo, kind, ...rest] = url.pathname.slice(new URL(hub).pathname.length).split('/');
+  const path = url.pathname.slice(new URL(hub).pathname.length);
+  const [owner, repo, kind, revision, ...rest] = path.split('/').map(decodeName);
   if (owner === undefined || repo === undefined || repo === '') return null;
   if (kind === undefined || kind === '') return parseHubAddress(`${owner}/${repo}`, address, hub);
-  const isFile = kind === 'blob' && rest.length >= 2;
-  if (!isFile && (kind !== 'tree' || rest[0] === undefined)) return null;
-  const path = [owner, repo, 'resolve', ...rest.filter((name) => name !== '')].join('/');
-  return describeUrl(new URL(isFile ? path : `${path}/`, hub));
+  const names = rest.filter((name) => name !== '');
+  if (revision === undefined || revision === '') return null;
+  const file = kind === 'blob' ? names.at(-1) : undefined;
+  if (kind !== 'tree' && file === undefined) return null;
+  const end = file === undefined && names.length > 0 ? '/' : '';
+  return parseHubAddress(`${[owner, repo, ...names].join('/')}${end}@${revision}`, address, hub);
 }
 
 function parseHubAddress(path: string, address: string, hub: string): SourceAddress {
   const at = path.lastIndexOf('@');
   const revision = at < 0 ? 'main' : path.slice(at + 1);
-  const [owner, repo, ...rest] = (at < 0 ? path : path.slice(0, at)).split('/');
+  const [owner, named, ...rest] = (at < 0 ? path : path.slice(0, at)).split('/');
+  const [repo, tag, ...more] = rest.length === 0 ? (named?.split(':') ?? []) : [named];
   if (!REVISION.test(revision) || revision.split('/').some((part) => part === '' || /^\.+$/.test(part))) {
     throw invalid(address, `has "${revision}" for a revision`);
   }
   if (owner === undefined || repo === undefined || !HUB_NAME.test(owner) || !HUB_NAME.test(repo)) {
     throw invalid(address, 'does not name an owner and a repository');
   }
+  if (more.length > 0 || (tag !== undefined && !TAG.test(tag))) {
+    throw invalid(address, 'does not name a quantization after its colon');
+  }
   const file = rest.at(-1) ?? '';
   const folders = rest.slice(0, -1);
   const names = file === '' ? folders : rest;
-  if (names.some((name) => name === '' || name === '.' || name === '..' || NOT_IN_PATH.test(name))) {
-    throw invalid(address, 'has a path that cannot be in a repository');
-  }
-  if (file !== '' && !file.toLowerCase().endsWith('.gguf')) {
+  if (!names.every(isPathName)) throw invalid(address, 'has a path that cannot be in a repository');
+  if (file !== '' && !isGgufName(file)) {
     throw invalid(
       address,
       `names "${file}", which is neither a .gguf file nor a folder (with a slash at its end)`,
@@ -103,7 +132,31 @@ function parseHubAddress(path: string, address: string, hub: string): SourceAddr
   const encoded = names.map(encodeURIComponent).join('/');
   const folderEnd = file === '' && encoded !== '' ? '/' : '';
   const url = new URL(`${owner}/${repo}/resolve/${encodeURIComponent(revision)}/${encoded}${folderEnd}`, hub);
-  return { layout: file === '' ? 'mlc' : 'gguf', url: url.href, name: names.at(-1) ?? repo };
+  const wanted = tag === undefined || tag.toLowerCase() === ANY_TAG ? null : tag;
+  return {
+    layout: file === '' ? 'mlc' : 'gguf',
+    url: url.href,
+    name: names.at(-1) ?? repo,
+    repository: file === '' ? { hub, owner, repo, revision, folders, tag: wanted } : null,
+  };
+}
+
+/** Whether a file or folder in a repository may have this name, for our purposes. */
+function isPathName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !NOT_IN_PATH.test(name);
+}
+
+export function isGgufName(name: string): boolean {
+  return name.toLowerCase().endsWith('.gguf');
+}
+
+/**
+ * The address of a file in a repository, as {@link parseAddress} takes it.
+ * @param path from the repository down
+ * @returns null for a path that cannot be given in an address
+ */
+export function hubFileAddress({ owner, repo, revision }: HubFolder, path: string): string | null {
+  return path.split('/').every(isPathName) ? `hf:${owner}/${repo}/${path}@${revision}` : null;
 }
 
 /** The last segment of a path, as a name. A segment that is not encoded well is taken as it stands. */

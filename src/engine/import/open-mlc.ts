@@ -17,9 +17,8 @@ import {
   type ReceivingSource,
   type RemoteFile,
 } from '../download/remote-file.ts';
-import { withRetries } from '../download/retry.ts';
 import { MAX_SMALL_FILE_BYTES, tooLarge } from '../download/small-files.ts';
-import { ATTEMPTS, FIRST_ATTEMPTS, transfer } from '../download/transfer.ts';
+import { ATTEMPTS, FIRST_ATTEMPTS } from '../download/transfer.ts';
 import type { SourceAddress } from './address.ts';
 import { checkShards } from './checked-shards.ts';
 import { type MlcShard, readMlcModel } from './mlc-model.ts';
@@ -33,6 +32,7 @@ import {
   withoutQuery,
 } from './opened-source.ts';
 import { checkVocabulary, recommendedTemperature } from './prepare-gguf.ts';
+import { fetchRemoteText } from './remote-text.ts';
 import type { PreparedModel } from './source-model.ts';
 
 /** A folder whose small files are read whole, and whose shards are read as one. */
@@ -131,8 +131,13 @@ export async function requireText(folder: ModelFolder, names: readonly string[])
   throw new TramontaneError('config-invalid', `${folder.name} has no ${names.join(' and no ')}.`, {
     nextStep:
       'Choose a folder in the layout of MLC (mlc-chat-config.json, tensor-cache.json, tokenizer.json), or a GGUF.',
-    data: { file: names[0]! },
+    data: { file: names[0]!, isAbsent: true },
   });
+}
+
+/** Whether it was for want of its configuration that a folder could not be opened: it is no model in MLC's layout. */
+export function lacksConfig(error: unknown): boolean {
+  return isTramontaneError(error) && error.data.isAbsent === true && error.data.file === CONFIG_FILE;
 }
 
 export function parseJson({ name, text }: NamedText): unknown {
@@ -278,19 +283,7 @@ export function remoteFolder({ url, name }: SourceAddress, options: OpenOptions)
 
 async function fetchText(url: string, name: string, options: OpenOptions): Promise<string | null> {
   try {
-    return await withRetries({ ...options, attempts: FIRST_ATTEMPTS }, () =>
-      transfer({ url, cache: 'no-cache' }, options, async (_response, chunks) => {
-        const decoder = new TextDecoder();
-        let text = '';
-        let byteLength = 0;
-        for await (const chunk of chunks) {
-          byteLength += chunk.byteLength;
-          if (byteLength > MAX_SMALL_FILE_BYTES) throw tooLarge(name, withoutQuery(url));
-          text += decoder.decode(chunk, { stream: true });
-        }
-        return text + decoder.decode();
-      }),
-    );
+    return (await fetchRemoteText(url, name, options)).text;
   } catch (error) {
     if (isTramontaneError(error) && (error.data.status === 404 || error.data.status === 410)) return null;
     throw error;

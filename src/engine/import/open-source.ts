@@ -5,8 +5,9 @@ import { createPlannedSource } from '../download/planned-source.ts';
 import { headBytesFor, joinRemoteFiles, openRemoteFile, type RemoteFile } from '../download/remote-file.ts';
 import { validatorOf } from '../download/transfer.ts';
 import { decodeName, parseAddress, type SourceAddress } from './address.ts';
+import { findBuild } from './list-builds.ts';
 import { MAX_SPLITS, type NamedSource, openGguf } from './open-gguf.ts';
-import { chosenFolder, openMlcFolder, remoteFolder } from './open-mlc.ts';
+import { chosenFolder, lacksConfig, openMlcFolder, remoteFolder } from './open-mlc.ts';
 import {
   fileSource,
   localWeights,
@@ -20,14 +21,22 @@ import { splitUrls } from './split-names.ts';
 
 /**
  * @throws FormatError `format-*`, `architecture-unsupported`; TramontaneError `tokenizer-*`, `template-unsupported`,
- *   `address-invalid`, `download-failed`, `range-unsupported`, `source-changed`; `signal.reason` when aborted
+ *   `address-invalid`, `address-ambiguous`, `download-failed`, `range-unsupported`, `source-changed`; `signal.reason` when aborted
  */
 export async function openSource(source: ImportSource, options: OpenOptions = {}): Promise<OpenedSource> {
   if (source.kind === 'files') return openFiles(source, options);
   const address = parseAddress(source.address, options.hub);
-  return address.layout === 'mlc'
-    ? openMlcFolder(remoteFolder(address, options))
-    : openRemoteGguf(address, options);
+  if (address.layout === 'gguf') return openRemoteGguf(address, options);
+  const { repository } = address;
+  if (repository === null) return openMlcFolder(remoteFolder(address, options));
+  if (repository.tag === null) {
+    try {
+      return await openMlcFolder(remoteFolder(address, options));
+    } catch (error) {
+      if (!lacksConfig(error)) throw error;
+    }
+  }
+  return openRemoteGguf(await findBuild(repository, options), options);
 }
 
 async function openFiles(

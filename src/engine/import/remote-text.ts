@@ -1,0 +1,32 @@
+/** Texts on a server that are read whole: the small files of a folder, and the pages of a list. */
+import { withRetries } from '../download/retry.ts';
+import { MAX_SMALL_FILE_BYTES, tooLarge } from '../download/small-files.ts';
+import { FIRST_ATTEMPTS, transfer } from '../download/transfer.ts';
+import { type OpenOptions, withoutQuery } from './opened-source.ts';
+
+export interface RemoteText {
+  text: string;
+  /** The answer's Link header; null where there is none, or where the server does not let other origins see it. */
+  link: string | null;
+}
+
+/**
+ * @param name of the text, for errors
+ * @throws TramontaneError `download-failed`, with `data.status` where the server refused; `config-invalid` for one that
+ *   is too large; `signal.reason`
+ */
+export function fetchRemoteText(url: string, name: string, options: OpenOptions): Promise<RemoteText> {
+  return withRetries({ ...options, attempts: FIRST_ATTEMPTS }, () =>
+    transfer({ url, cache: 'no-cache' }, options, async (response, chunks) => {
+      const decoder = new TextDecoder();
+      let text = '';
+      let byteLength = 0;
+      for await (const chunk of chunks) {
+        byteLength += chunk.byteLength;
+        if (byteLength > MAX_SMALL_FILE_BYTES) throw tooLarge(name, withoutQuery(url));
+        text += decoder.decode(chunk, { stream: true });
+      }
+      return { text: text + decoder.decode(), link: response.headers.get('link') };
+    }),
+  );
+}

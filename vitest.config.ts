@@ -12,6 +12,12 @@ import { softwareVulkan } from './tests/tools/vulkan.ts';
  *   gpu-dawn-f32/-f16  whole models and the runtime on Dawn in Node, over the same drivers
  *   browser            *.browser.test.ts: storage, UI
  */
+/**
+ * For a machine many times slower than ours, and busy besides. They end what hangs; nothing is said about speed by them,
+ * and a test that passes never waits for one.
+ */
+const patience = { testTimeout: 600_000, hookTimeout: 600_000, expect: { poll: { timeout: 120_000 } } };
+
 const gpuTests = ['{src,tests}/**/*.gpu.test.ts'];
 
 // Kernels run in the browsers; on Dawn, over the same drivers, with the long suites only.
@@ -28,8 +34,7 @@ function dawnProject(name: string, icd: string | null) {
       env: icd === null ? {} : { TRAMONTANE_VULKAN_ICD: icd, LP_NUM_THREADS: '1' },
       pool: 'forks' as const,
       fileParallelism: false,
-      testTimeout: 120_000,
-      hookTimeout: 120_000,
+      ...patience,
     },
   };
 }
@@ -47,13 +52,13 @@ function browserProject(name: string, include: string[], executablePath: string 
     test: {
       name,
       include: executablePath === null ? [] : include,
-      testTimeout: 120_000,
-      hookTimeout: 120_000,
+      ...patience,
       fileParallelism: false,
       // Browsers have no environment variables.
       provide: { isFull: full },
       browser: {
         enabled: true,
+        connectTimeout: 600_000,
         headless: true,
         screenshotFailures: false,
         commands: hostileCommands,
@@ -82,7 +87,7 @@ export default defineConfig({
           name: 'node',
           include: ['{src,tests,scripts}/**/*.test.ts'],
           exclude: ['**/*.gpu.test.ts', '**/*.browser.test.ts', '**/e2e/**'],
-          testTimeout: 60_000,
+          ...patience,
         },
       },
       dawnProject('gpu-dawn-f32', softwareVulkan.f32()),

@@ -84,11 +84,13 @@ test.runIf(process.platform === 'linux')('what a child uses is ours', async () =
     await new Promise((resolve) => child.stdout.once('data', resolve));
     const own = process.cpuUsage();
     const before = await readTreeMs();
-    await new Promise((resolve) => setTimeout(resolve, 800));
-    const treeMs = (await readTreeMs()) - before;
-    const { user, system } = process.cpuUsage(own);
-    // It has a core to itself, or shares it with three others at worst.
-    expect(treeMs - (user + system) / 1000).toBeGreaterThan(150);
+    const childMs = async () => {
+      const treeMs = (await readTreeMs()) - before;
+      const { user, system } = process.cpuUsage(own);
+      return treeMs - (user + system) / 1000;
+    };
+    // It may have to share its core with others.
+    await expect.poll(childMs).toBeGreaterThan(150);
   } finally {
     child.kill('SIGKILL');
   }

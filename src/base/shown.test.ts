@@ -18,10 +18,18 @@ test('long and deep values are cut off, without being written out first', () => 
 });
 
 test('of a very long list, only the beginning is looked at', () => {
-  const list = new Array<number>(5_000_000).fill(7);
-  const startMs = performance.now();
+  let looks = 0;
+  const list = new Proxy(new Array<number>(5_000_000).fill(7), {
+    get(target, name, receiver) {
+      looks++;
+      return Reflect.get(target, name, receiver);
+    },
+    ownKeys: () => {
+      throw new Error('The names of all indices were asked for.');
+    },
+  });
   expect(shown({ list })).toMatch(/^\{"list":\[7,7,.*…$/);
-  expect(performance.now() - startMs).toBeLessThan(500);
+  expect(looks).toBeLessThan(200);
 });
 
 test('clip keeps what fits', () => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { page, userEvent } from 'vitest/browser';
 import { TramontaneError } from '../base/errors.ts';
 import type { ChatRequest, Engine, ModelCard } from '../engine/api.ts';
@@ -10,8 +10,6 @@ import {
 } from '../storage/conversations.ts';
 import './define.ts';
 import type { TramontaneChat } from './tramontane-chat.ts';
-
-vi.setConfig({ testTimeout: 15_000 });
 
 const card: ModelCard = {
   id: 'small',
@@ -35,9 +33,18 @@ afterEach(() => {
   document.body.replaceChildren();
 });
 
+/** A point that an answer does not go beyond until it is opened. */
+interface Gate {
+  /** The answer's text up to there, once it has come so far. */
+  reached: Promise<string>;
+  open(): void;
+}
+
 interface Mounted {
   chat: TramontaneChat;
   engine: Engine;
+  /** Has the next answer wait once it has so many chunks. */
+  holdAnswer(afterChunks: number): Gate;
   requests: ChatRequest[];
   events: Event[];
 }
@@ -49,9 +56,30 @@ async function mount(
   const engine = createFakeEngine({ ...fast, ...options });
   const requests: ChatRequest[] = [];
   const streamChat = engine.streamChat.bind(engine);
-  engine.streamChat = (request, call) => {
+  let pass: (chunks: number, text: string) => Promise<void> = async () => {};
+  engine.streamChat = async function* (request, call) {
     requests.push(request);
-    return streamChat(request, call);
+    let chunks = 0;
+    let text = '';
+    for await (const chunk of streamChat(request, call)) {
+      yield chunk;
+      text += chunk.choices[0]?.delta.content ?? '';
+      await pass(++chunks, text);
+    }
+  };
+  const holdAnswer = (afterChunks: number): Gate => {
+    let open = () => {};
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const reached = new Promise<string>((resolve) => {
+      pass = async (chunks, text) => {
+        if (chunks !== afterChunks) return;
+        resolve(text);
+        await opened;
+      };
+    });
+    return { reached, open };
   };
   const chat = document.createElement('tramontane-chat');
   const events: Event[] = [];
@@ -70,7 +98,7 @@ async function mount(
   setUp(chat);
   document.body.append(chat);
   await chat.updateComplete;
-  return { chat, engine, requests, events };
+  return { chat, engine, holdAnswer, requests, events };
 }
 
 async function mountLoaded(
@@ -97,7 +125,7 @@ describe('a model', () => {
     await expect.element(page.getByText('What would you like to know?')).toBeVisible();
     expect(chat.isReady).toBe(true);
     expect(events.map(({ type }) => type)).toEqual(['tramontane-model-loaded']);
-    expect(announced(chat)).toBe('The model is ready.');
+    await expect.poll(() => announced(chat)).toBe('The model is ready.');
   });
 
   test('is exchanged for another from the toolbar, and the conversation stays', async () => {
@@ -123,7 +151,8 @@ describe('a model', () => {
   });
 
   test('that is being loaded shows phase, bytes and time left, and can be cancelled', async () => {
-    const { chat } = await mount({ loadMs: 5000 });
+    // Half of it is the download: a minute and more is not told in seconds.
+    const { chat } = await mount({ loadMs: 110_000 });
     await page.getByRole('button', { name: 'Download and load' }).click();
     const bar = page.getByRole('progressbar', { name: /Downloading: Small model/ });
     await expect
@@ -131,7 +160,7 @@ describe('a model', () => {
       .toHaveAttribute('aria-valuetext', expect.stringMatching(/% ?, .* of 98 MB · .*\/s · \d+ s left/));
     await page.getByRole('button', { name: 'Cancel' }).click();
     await expect.element(page.getByRole('button', { name: 'Download and load' })).toBeEnabled();
-    expect(announced(chat)).toBe('Loading was cancelled.');
+    await expect.poll(() => announced(chat)).toBe('Loading was cancelled.');
   });
 
   test('that fails to load says why and what to do, and can be tried again', async () => {
@@ -211,14 +240,16 @@ describe('a model', () => {
 
 describe('an answer', () => {
   test('streams, ends with its speed, and is announced once, when it is whole', async () => {
-    const { chat, events } = await mountLoaded();
+    const { chat, holdAnswer, events } = await mountLoaded();
+    const gate = holdAnswer(3);
     await textbox().fill('Tell me about the wind');
     await userEvent.keyboard('{Enter}');
     await expect.element(page.getByRole('button', { name: 'Stop' })).toBeVisible();
-    expect(announced(chat)).toBe('Answering.');
+    await expect.poll(() => announced(chat)).toBe('Answering.');
+    gate.open();
     await expect.element(page.getByText(/tokens\/s/)).toBeVisible();
     await expect.element(page.getByText(/first after \d+ ms/)).toBeVisible();
-    expect(announced(chat)).toMatch(/^The answer: The tramontane is a cold, dry wind/);
+    await expect.poll(() => announced(chat)).toMatch(/^The answer: The tramontane is a cold, dry wind/);
     expect(events.map(({ type }) => type).slice(1)).toEqual([
       'tramontane-message-sent',
       'tramontane-answer-finished',
@@ -267,7 +298,7 @@ describe('an answer', () => {
     await expect.element(page.getByText('Stopped.', { exact: true })).toBeVisible();
     expect(chat.messages.at(-1)?.end?.reason).toBe('abort');
     expect(chat.messages.at(-1)?.content.length).toBeGreaterThan(20);
-    expect(shown(chat).activeElement?.localName).toBe('tramontane-composer');
+    await expect.poll(() => shown(chat).activeElement?.localName).toBe('tramontane-composer');
   });
 
   test('stopped before its first word can be asked for again, and does not reach the engine', async () => {
@@ -346,20 +377,26 @@ describe('an answer', () => {
   });
 
   test('is followed to its end until the person scrolls up; then it is left alone', async () => {
-    const { chat } = await mountLoaded({ rate: 600 });
-    const sent = chat.send('long 900');
+    const { chat, holdAnswer } = await mountLoaded();
+    const gate = holdAnswer(600);
+    const sent = chat.send('long 4000');
     const scroller = shown(chat).querySelector<HTMLElement>('.scroller')!;
     const distance = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    await expect.poll(() => scroller.scrollTop).toBeGreaterThan(200);
+    const text = await gate.reached;
+    await expect.poll(() => chat.messages.at(-1)?.content).toBe(text);
+    // What is shown is laid out in the frames after.
+    for (let frame = 0; frame < 10; frame++) await new Promise(requestAnimationFrame);
+    expect(scroller.scrollTop).toBeGreaterThan(200);
     expect(distance()).toBeLessThan(60);
     scroller.scrollTop -= 150;
     await expect.element(page.getByRole('button', { name: 'Latest' })).toBeVisible();
     const top = scroller.scrollTop;
     const height = scroller.scrollHeight;
+    gate.open();
     await expect.poll(() => scroller.scrollHeight).toBeGreaterThan(height + 100);
     expect(Math.abs(scroller.scrollTop - top)).toBeLessThan(2);
     await page.getByRole('button', { name: 'Latest' }).click();
-    expect(distance()).toBeLessThan(60);
+    await expect.poll(distance).toBeLessThan(60);
     chat.stop();
     await sent;
   });
@@ -395,17 +432,19 @@ describe('the conversation', () => {
 
   test('is saved while an answer is being written; what a closed page left is marked', async () => {
     const store = new MemoryConversationStore();
-    const { chat } = await mountLoaded({ rate: 40 }, (element) => {
+    const { chat, holdAnswer } = await mountLoaded({}, (element) => {
       element.store = store;
       element.conversationKey = 'half';
     });
+    const gate = holdAnswer(30);
     void chat.send('long 400');
     await expect
-      .poll(async () => (await store.load('half'))?.messages[1]?.content.length ?? 0, { timeout: 4000 })
+      .poll(async () => (await store.load('half'))?.messages[1]?.content.length ?? 0)
       .toBeGreaterThan(20);
     const record = (await store.load('half'))!;
     expect(record.messages[1]?.end).toBeNull();
     chat.stop();
+    gate.open();
     const other = new MemoryConversationStore();
     await other.save('half', record);
     chat.remove();

@@ -287,7 +287,8 @@ describe('refused and shown', () => {
     expect(() => recogniseTemplate(text, v11Tokens)).toThrow(
       expect.objectContaining({ code: 'template-unsupported' }),
     );
-    expect(performance.now() - start).toBeLessThan(5000);
+    // A second at most; what grows with the square of the length takes minutes.
+    expect(performance.now() - start).toBeLessThan(60_000);
   });
 
   test('a text beyond all lengths is not looked at', () => {

@@ -77,7 +77,7 @@ describe.skipIf(skip)('the benchmark with tiny-mistral', () => {
     return report;
   }
 
-  test('every suite has its figures', { timeout: 300_000 }, async () => {
+  test('every suite has its figures', async () => {
     const report = await run({ suites: SUITES, repetitions: 2 });
     expect(report.status).toBe('complete');
     expect(report.labels).toContain('short');
@@ -128,7 +128,7 @@ describe.skipIf(skip)('the benchmark with tiny-mistral', () => {
     expect(warm).toBeLessThan(cold! / 1.5);
   });
 
-  test('a kernel made wrong fails the self-check', { timeout: 300_000 }, async () => {
+  test('a kernel made wrong fails the self-check', async () => {
     const right = await run({ goldens: [goldens] });
     expect(right.selfCheck?.reference).toBe('golden');
     expect(right.selfCheck?.agreement).toBeGreaterThan(97);
@@ -145,27 +145,23 @@ describe.skipIf(skip)('the benchmark with tiny-mistral', () => {
     expect(alone.labels).toContain('self-check-failed');
   });
 
-  test.runIf(isNode)(
-    'a GPU that is lost on the way leaves what was measured',
-    { timeout: 300_000 },
-    async () => {
-      let device: GPUDevice | null = null;
-      GPUAdapter.prototype.requestDevice = async function (descriptor) {
-        device = await requestDevice.call(this, descriptor);
-        return device;
-      };
-      const report = await run({
-        suites: ['standard', 'chat'],
-        onProgress: ({ test: id, repetition }) => {
-          if (id === 'tg16' && repetition === 3) device?.destroy();
-        },
-      });
-      expect(report.status).toBe('partial');
-      expect(report.labels).toContain('device-lost');
-      expect(report.stoppedBy).toContain('The GPU was lost');
-      expect(requireTest(report, 'pp64').samples).toHaveLength(4);
-      expect(requireTest(report, 'tg16').samples).toHaveLength(2);
-      expect(engine.getLoadedModel()).toBeNull();
-    },
-  );
+  test.runIf(isNode)('a GPU that is lost on the way leaves what was measured', async () => {
+    let device: GPUDevice | null = null;
+    GPUAdapter.prototype.requestDevice = async function (descriptor) {
+      device = await requestDevice.call(this, descriptor);
+      return device;
+    };
+    const report = await run({
+      suites: ['standard', 'chat'],
+      onProgress: ({ test: id, repetition }) => {
+        if (id === 'tg16' && repetition === 3) device?.destroy();
+      },
+    });
+    expect(report.status).toBe('partial');
+    expect(report.labels).toContain('device-lost');
+    expect(report.stoppedBy).toContain('The GPU was lost');
+    expect(requireTest(report, 'pp64').samples).toHaveLength(4);
+    expect(requireTest(report, 'tg16').samples).toHaveLength(2);
+    expect(engine.getLoadedModel()).toBeNull();
+  });
 });

@@ -52,9 +52,7 @@ describe('tiny-mistral, against transformers in float64', () => {
   });
 
   test('logits of the prompt and of 32 steps', () => {
-    const started = performance.now();
     const logits = exact.forward(tokens, exact.createCache());
-    expect(performance.now() - started).toBeLessThan(5000);
     // The goldens are stored as f32.
     expect(
       relativeError(

@@ -24,7 +24,6 @@ async function ask(...options: string[]): Promise<Answer> {
 
 test('a GGUF answers as the built-in model made of it does, token for token', async () => {
   test.skip(process.env.TRAMONTANE_FULL === undefined, 'a long test');
-  test.setTimeout(900_000);
   const builtIn = await ask();
   expect(builtIn.model).toBe('smollm2-135m-instruct');
   expect(builtIn.tokens.length).toBeGreaterThan(8);

@@ -74,7 +74,6 @@ const suitesOf = (report: BenchReport) => [...new Set(report.tests.map(({ suite 
 test('in a browser: a whole report in every form', async () => {
   // A minute; the page's own test runs the same suites in a browser, and Dawn's below the command.
   test.skip(process.env.TRAMONTANE_FULL === undefined, 'a long test');
-  test.setTimeout(300_000);
   const file = (name: string) => join(folder, name);
   const forms = ['--json', file('b.json'), '--csv', file('b.csv'), '--markdown', file('b.md')];
   const suites = ['--suite', 'standard,chat', '--size', 'short', '--repetitions', '2'];
@@ -98,7 +97,6 @@ test.describe('on Dawn', () => {
   const env = { VK_ICD_FILENAMES: icd ?? '', LP_NUM_THREADS: '1' };
 
   test('a whole report, with nothing but the table on stdout', async () => {
-    test.setTimeout(300_000);
     const file = join(folder, 'd.json');
     const args = ['--runtime', 'dawn', '--model', model, '--suite', 'all', '--size', 'short', '--json', file];
     const { code, stdout, stderr } = await bench([...args, '--repetitions', '2'], env);
@@ -174,7 +172,6 @@ globals.GPUDevice.prototype.createShaderModule = function (descriptor) {
     }
 
     test('made wrong: the self-check fails, and the table says so', async () => {
-      test.setTimeout(200_000);
       const { report, stdout } = await benchTampered(
         ...(['wrong', 'norm_gate_up', '* up; }', '* up * 0.5; }', 'selfcheck'] as const),
       );
@@ -183,7 +180,6 @@ globals.GPUDevice.prototype.createShaderModule = function (descriptor) {
     });
 
     test('made slow: it is the first in the kernel view, by name', async () => {
-      test.setTimeout(200_000);
       const bounds = 'if (group >= uniforms.packGridDimX) { return; }';
       const loop = `
   var idle = group;
@@ -230,7 +226,6 @@ globals.GPUDevice.prototype.createShaderModule = function (descriptor) {
 
 test("beside wllama in a browser without shader-f16: its figures are called a processor's, without a ratio", async () => {
   test.skip(process.env.TRAMONTANE_FULL === undefined, 'a long test');
-  test.setTimeout(900_000);
   const file = join(folder, 'compare.json');
   const { code, stdout, stderr } = await bench(['--suite', 'compare', '--repetitions', '2', '--json', file]);
   expect(code, stderr).toBe(0);

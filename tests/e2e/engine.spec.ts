@@ -95,31 +95,70 @@ interface Outcome {
   last: ChatChunk | null;
   error: { name: string; code: string | null; message: string } | null;
   chunks: number;
-  elapsedMs: number;
 }
 
-/** Streams an answer; `abort` stops it after so many chunks or milliseconds. */
-function ask(request: ChatRequest, abort?: { afterChunks?: number; afterMs?: number }): Promise<Outcome> {
+/** Streams an answer; it is stopped after so many chunks, or by {@link stopAnswer}. */
+function ask(request: ChatRequest, stop: { afterChunks?: number } = {}): Promise<Outcome> {
   return page.evaluate(
-    async ([input, stop]) => {
-      const outcome: Outcome = { text: '', last: null, error: null, chunks: 0, elapsedMs: 0 };
+    async ([input, { afterChunks }]) => {
+      const outcome: Outcome = { text: '', last: null, error: null, chunks: 0 };
       const controller = new AbortController();
-      if (stop.afterMs !== undefined) setTimeout(() => controller.abort(), stop.afterMs);
-      const start = performance.now();
+      Object.assign(globalThis, { stopAnswer: () => controller.abort() });
       try {
         for await (const chunk of tramontane.engine.streamChat(input, { signal: controller.signal })) {
           outcome.text += chunk.choices[0]?.delta.content ?? '';
           outcome.last = chunk;
-          if (++outcome.chunks === stop.afterChunks) controller.abort();
+          if (++outcome.chunks === afterChunks) controller.abort();
         }
       } catch (error) {
         outcome.error = tramontane.toWireError(error);
       }
-      outcome.elapsedMs = performance.now() - start;
       return outcome;
     },
-    [request, abort ?? {}] as const,
+    [request, stop] as const,
   );
+}
+
+/** Stops the answer that was asked for last. */
+const stopAnswer = () => page.evaluate(() => (globalThis as unknown as { stopAnswer(): void }).stopAnswer());
+
+interface GpuWaits {
+  count(): Promise<number>;
+  /** Lets the next one after so many more wait until {@link GpuWaits.release}. */
+  holdAfter(count: number): Promise<void>;
+  isHeld(): Promise<boolean>;
+  release(): Promise<void>;
+}
+
+/** Counts how often the engine's worker waits for the GPU, which it does after each chunk of a prefill. */
+async function watchGpuWaits(): Promise<GpuWaits> {
+  interface Scope {
+    gpuWaits: { count: number; heldAt: number; release: (() => void) | null };
+  }
+  const worker = page.workers()[0]!;
+  await worker.evaluate(() => {
+    const waits: Scope['gpuWaits'] = { count: 0, heldAt: Number.POSITIVE_INFINITY, release: null };
+    Object.assign(globalThis, { gpuWaits: waits });
+    const { onSubmittedWorkDone } = GPUQueue.prototype;
+    GPUQueue.prototype.onSubmittedWorkDone = async function () {
+      await onSubmittedWorkDone.call(this);
+      if (++waits.count < waits.heldAt) return;
+      waits.heldAt = Number.POSITIVE_INFINITY;
+      await new Promise<void>((resolve) => {
+        waits.release = resolve;
+      });
+    };
+  });
+  return {
+    count: () => worker.evaluate(() => (globalThis as unknown as Scope).gpuWaits.count),
+    holdAfter: (count) =>
+      worker.evaluate((more) => {
+        const waits = (globalThis as unknown as Scope).gpuWaits;
+        waits.heldAt = waits.count + more;
+      }, count),
+    isHeld: () => worker.evaluate(() => (globalThis as unknown as Scope).gpuWaits.release !== null),
+    release: () => worker.evaluate(() => (globalThis as unknown as Scope).gpuWaits.release?.()),
+  };
 }
 
 const user = (content: string) => ({ role: 'user' as const, content });
@@ -207,15 +246,19 @@ test('stop during a long prefill: within one chunk, and the next question is ans
     long,
   );
   expect(length.length).toBeGreaterThan(1000);
-  const whole = await ask({ messages: [user(long)], max_completion_tokens: 1 });
-  const prefillMs = whole.last?.timings?.prefillMs ?? 0;
-  const stopped = await ask(
-    { messages: [user(`${long} again`)], max_completion_tokens: 1 },
-    { afterMs: prefillMs / 4 },
-  );
-  expect(stopped.error?.name).toBe('AbortError');
-  // A quarter in, plus a chunk of at most 64 in over 1,000 tokens, plus room for a busy machine.
-  expect(stopped.elapsedMs).toBeLessThan(prefillMs * 0.75);
+  const gpuWaits = await watchGpuWaits();
+  await ask({ messages: [user(long)], max_completion_tokens: 1 });
+  const wholeCount = await gpuWaits.count();
+  // Chunks of at most 64 tokens, of over 1,000.
+  expect(wholeCount).toBeGreaterThan(15);
+  const quarter = Math.floor(wholeCount / 4);
+  await gpuWaits.holdAfter(quarter);
+  const stopping = ask({ messages: [user(`${long} again`)], max_completion_tokens: 1 });
+  await expect.poll(() => gpuWaits.isHeld()).toBe(true);
+  await stopAnswer();
+  await gpuWaits.release();
+  expect((await stopping).error?.name).toBe('AbortError');
+  expect((await gpuWaits.count()) - wholeCount).toBeLessThanOrEqual(quarter + 1);
   const next = await ask({ messages: [user('Short.')], max_completion_tokens: 2 });
   expect(next.error).toBeNull();
 });
@@ -224,21 +267,24 @@ test('requests of several callers are answered in order, and one that leaves the
   const order = await page.evaluate(async () => {
     const { engine } = tramontane;
     const done: string[] = [];
+    const leaving = new AbortController();
     const one = async (name: string, signal?: AbortSignal) => {
       try {
-        await engine.completeChat(
-          { messages: [{ role: 'user', content: name }], max_completion_tokens: 4 },
-          signal === undefined ? {} : { signal },
-        );
+        const request = {
+          messages: [{ role: 'user' as const, content: name }],
+          max_completion_tokens: 4,
+          logit_bias: { '2': -100 },
+        };
+        for await (const _ of engine.streamChat(request, signal === undefined ? {} : { signal })) {
+          // `a` is being answered, and `b` and `c` wait.
+          leaving.abort();
+        }
         done.push(name);
       } catch {
         done.push(`${name} left`);
       }
     };
-    const leaving = new AbortController();
     const all = [one('a'), one('b', leaving.signal), one('c')];
-    // By then `a` is being answered, and `b` and `c` wait.
-    setTimeout(() => leaving.abort(), 20);
     await Promise.all(all);
     return done;
   });

@@ -24,8 +24,6 @@ declare const tramontane: CommandApi;
 const PATH = 'some/path/';
 const TINY_ID = 'tiny-mistral-q4_0';
 
-test.describe.configure({ timeout: 300_000 });
-
 let folder: string;
 let gguf: string;
 let site: StaticServer;
@@ -135,10 +133,10 @@ async function bring(
   await open('import.html');
   await WAYS[way]!(file, `${server.url}${basename(file)}`);
   const importing = page.getByRole('button', { name: 'Import', exact: true });
-  await expect(importing).toBeEnabled({ timeout: 60_000 });
+  await expect(importing).toBeEnabled();
   await importing.click();
   const heading = page.getByRole('heading', { name: /is on this device$/ });
-  await expect(heading).toBeVisible({ timeout: 120_000 });
+  await expect(heading).toBeVisible();
   const link = await page.getByRole('link', { name: 'Chat with it' }).getAttribute('href');
   return {
     id: new URL(link ?? '', page.url()).searchParams.get('model') ?? '',
@@ -226,7 +224,7 @@ test('an imported model is verified and exported, and the chat opens with it', a
   expect(archive.toString('latin1', 257, 262)).toBe('ustar');
   expect(archive.includes('mlc-chat-config.json')).toBe(true);
   await page.getByRole('link', { name: 'Chat with Tiny Mistral' }).click();
-  await expect(page.locator('tramontane-chat .status.ready')).toBeVisible({ timeout: 100_000 });
+  await expect(page.locator('tramontane-chat .status.ready')).toBeVisible();
   await expect(page.locator('tramontane-chat .status-text')).toHaveText('Tiny Mistral');
   expect(complaints).toEqual([]);
 });
@@ -243,11 +241,10 @@ test('a folder in MLC’s layout that is dropped keeps its name, and its own fil
   for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
     await session.send('Input.dispatchDragEvent', { type, x: 200, y: 200, data });
   }
-  await page.getByRole('button', { name: 'Import', exact: true }).click({ timeout: 60_000 });
+  await page.getByRole('button', { name: 'Import', exact: true }).click();
   await expect(page.getByRole('link', { name: 'Chat with it' })).toHaveAttribute(
     'href',
     /model=my-mistral-q4f16_1$/,
-    { timeout: 60_000 },
   );
   expect(complaints).toEqual([]);
 });

@@ -138,6 +138,20 @@ function pendingModels(page: Page): Promise<PendingModelInfo[]> {
   return page.evaluate(() => tramontane.manager.listPendingModels());
 }
 
+/** Lets a page's workers read so many bytes of files, and then wait for ever: what they do is in its middle. */
+async function stallReads(page: Page, afterBytes: number): Promise<void> {
+  const stall = (limit: number) => {
+    let bytes = 0;
+    const { arrayBuffer } = Blob.prototype;
+    Blob.prototype.arrayBuffer = async function () {
+      bytes += this.size;
+      if (bytes > limit) await new Promise(() => {});
+      return arrayBuffer.call(this);
+    };
+  };
+  for (const worker of page.workers()) await worker.evaluate(stall, afterBytes);
+}
+
 const tiny = { path: 'files/tiny.gguf' };
 const split = (number: number) => ({ path: `files/tiny-0000${number}-of-00003.gguf` });
 
@@ -175,14 +189,15 @@ test('what is missing is said before anything is stored', async () => {
 test('a tab that is closed during an import leaves what it stored, and another goes on from there', async () => {
   const first = await openPage();
   const second = await openPage();
+  await stallReads(first, blank.byteLength! / 2);
   // Never answered: the tab is gone before.
   importFiles(first, [blank]).catch(() => undefined);
-  await expect
-    .poll(async () => (await pendingModels(second))[0]?.doneBytes ?? 0, { intervals: [20] })
-    .toBeGreaterThan(0);
+  await expect.poll(async () => (await pendingModels(second))[0]?.doneBytes ?? 0).toBeGreaterThan(0);
   // Another tab that wants the same is told.
   expect(await importFiles(second, [blank])).toMatchObject({ error: { code: 'model-busy' } });
   await first.close();
+  // A tab that is gone lets go of its locks soon after.
+  await expect.poll(() => second.evaluate(async () => (await navigator.locks.query()).held?.length)).toBe(0);
   const [pending] = await pendingModels(second);
   expect(pending!.doneBytes).toBeLessThan(pending!.totalBytes);
 

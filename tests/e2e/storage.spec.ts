@@ -117,6 +117,7 @@ interface LoadOutcome {
 function load(page: Page, id: string): Promise<LoadOutcome> {
   return page.evaluate(async (modelId) => {
     const phases = new Set<string>();
+    Object.assign(globalThis, { phasesSoFar: phases });
     const controller = new AbortController();
     const onProgress = ({ phase }: Progress) => {
       phases.add(phase);
@@ -135,6 +136,33 @@ function load(page: Page, id: string): Promise<LoadOutcome> {
   }, id);
 }
 
+const phasesSoFar = (page: Page) =>
+  page.evaluate(() => [...((globalThis as { phasesSoFar?: Set<string> }).phasesSoFar ?? [])]);
+
+/** Bytes of the download or import that has not ended, as a page that opens now would find them. */
+const pendingBytes = (page: Page) =>
+  page.evaluate(async () => {
+    const manager = await tramontane.createManager();
+    try {
+      return (await manager.listPendingModels())[0]?.doneBytes ?? 0;
+    } finally {
+      await manager.dispose();
+    }
+  });
+
+/**
+ * Lets a load run until the server has sent so much of the shards and the page has stored what it can of it. The rest
+ * is held back, so that what a test does next is in the middle of the download on any machine.
+ */
+async function downloadUntil(server: HostileServer, byteLength: number): Promise<void> {
+  const watcher = await openPage(server);
+  await expect.poll(() => shardBytesSent(server)).toBeGreaterThanOrEqual(byteLength);
+  await expect
+    .poll(async () => shardBytesSent(server) - (await pendingBytes(watcher)))
+    .toBeLessThan(LOST_BY_KILL);
+  await watcher.close();
+}
+
 const listStored = (page: Page) =>
   page.evaluate(async () => (await tramontane.engine.listStoredModels()).map(({ id }) => id));
 
@@ -150,14 +178,16 @@ const verify = (page: Page, id: string) =>
   }, id);
 
 test('a tab that is killed in the middle of a download goes on at the byte in the next', async () => {
-  await withSite(SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 25 }, async (server) => {
+  await withSite(SMOLLM2, { chunkBytes: 256 << 10 }, async (server) => {
     const page = await openPage(server);
+    server.holdAt(65 * MIB);
     void load(page, SMOLLM2).catch(() => undefined);
-    await expect.poll(() => shardBytesSent(server), { intervals: [20] }).toBeGreaterThan(60 * MIB);
+    await downloadUntil(server, 60 * MIB);
     const session = await context.newCDPSession(page);
     void session.send('Page.crash').catch(() => undefined);
     await page.waitForEvent('crash');
     await page.close();
+    server.release();
     const killedAt = shardBytesSent(server);
     expect(killedAt).toBeLessThan(shardBytes(SMOLLM2));
 
@@ -213,10 +243,7 @@ test('a disk that is full in the middle of a download: what is stored is kept, a
     const { error } = await load(page, SMOLLM2);
     expect(error).toMatchObject({ code: 'storage-quota', nextStep: expect.any(String) });
     expect(await listStored(page)).toEqual([]);
-    const keptBytes = await page.evaluate(async () => {
-      const manager = await tramontane.createManager();
-      return (await manager.listPendingModels())[0]?.doneBytes ?? 0;
-    });
+    const keptBytes = await pendingBytes(page);
     expect(keptBytes).toBeGreaterThan(0);
 
     await session.send('Storage.overrideQuotaForOrigin', { origin });
@@ -228,16 +255,18 @@ test('a disk that is full in the middle of a download: what is stored is kept, a
 });
 
 test('data that is cleared in the middle of a download, or between two loads', async () => {
-  await withSite(SMOLLM2, { chunkBytes: 256 << 10, chunkMs: 20 }, async (server) => {
+  await withSite(SMOLLM2, { chunkBytes: 256 << 10 }, async (server) => {
     const page = await openPage(server);
     const session = await context.newCDPSession(page);
     const origin = new URL(server.url).origin;
     const clear = () => session.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' });
 
+    server.holdAt(85 * MIB);
     const interrupted = load(page, SMOLLM2);
     // The smaller shards are stored by then, and gone when the manifest would be written.
-    await expect.poll(() => shardBytesSent(server), { intervals: [20] }).toBeGreaterThan(80 * MIB);
+    await downloadUntil(server, 80 * MIB);
     await clear();
+    server.release();
     const { error } = await interrupted;
     expect(['shard-missing', 'storage-failed']).toContain(error?.code);
     expect(error?.nextStep).toBeTruthy();
@@ -251,9 +280,14 @@ test('data that is cleared in the middle of a download, or between two loads', a
 });
 
 test('two tabs that load the same model at once download it once', async () => {
-  await withSite(TINY, { chunkBytes: 8192, chunkMs: 40 }, async (server) => {
+  await withSite(TINY, { chunkBytes: 8192 }, async (server) => {
     const pages = [await openPage(server), await openPage(server)];
-    const outcomes = await Promise.all(pages.map((page) => load(page, TINY)));
+    // The second one is to come while the first is at it.
+    server.holdAt(server.sentBytes() + shardBytes(TINY) / 4);
+    const loads = pages.map((page) => load(page, TINY));
+    for (const page of pages) await expect.poll(() => phasesSoFar(page)).toContain('download');
+    server.release();
+    const outcomes = await Promise.all(loads);
     expect(outcomes.map(({ error }) => error)).toEqual([null, null]);
     expect(shardBytesSent(server)).toBe(shardBytes(TINY));
     // The one that waits shows how far the other is.

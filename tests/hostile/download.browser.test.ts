@@ -14,9 +14,7 @@ const RUNS = inject('isFull') ? 200 : 12;
 const startServer: StartServer = async (models, options) =>
   commandServer(await commands.startHostileServer(models, options));
 
-test(`${RUNS} downloads from a server that fails: right to the byte or a typed error, and nothing is lost`, {
-  timeout: 600_000,
-}, async () => {
+test(`${RUNS} downloads from a server that fails: right to the byte or a typed error, and nothing is lost`, async () => {
   const runs = await runSeeds(seedsUpTo(RUNS), (seed) =>
     runSeededDownload(seed, startServer, new IndexedDbWeightStore(`hostile-${crypto.randomUUID()}`), true),
   );

@@ -7,9 +7,7 @@ import { controlServer, startModelServer } from './start-server.ts';
 
 const RUNS = process.env.TRAMONTANE_FULL === undefined ? 20 : 200;
 
-test(`${RUNS} downloads from a server that fails: right to the byte or a typed error, and nothing is lost`, {
-  timeout: 600_000,
-}, async () => {
+test(`${RUNS} downloads from a server that fails: right to the byte or a typed error, and nothing is lost`, async () => {
   const runs = await runSeeds(seedsUpTo(RUNS), (seed) =>
     runSeededDownload(
       seed,

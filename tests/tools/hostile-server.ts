@@ -82,6 +82,9 @@ export interface HostileServer {
   answers: ServedAnswer[];
   /** Bytes of bodies sent of a file, or of all. */
   sentBytes(path?: string): number;
+  /** Sends nothing more once so many bytes of bodies were sent in all, until {@link HostileServer.release}. */
+  holdAt(byteLength: number): void;
+  release(): void;
   /** Also gives files their first contents back; those that changed keep their new ETags. */
   setFaults(faults: readonly Fault[]): void;
   /** Refuses connections, until {@link HostileServer.reopen}. */
@@ -118,6 +121,16 @@ export async function startHostileServer(
   /** By path, since the faults were set. */
   const requests = new Map<string, number>();
   const answers: ServedAnswer[] = [];
+  const sentBytes = (path?: string) =>
+    answers.reduce(
+      (sum, answer) => sum + (path === undefined || answer.path === path ? answer.sentBytes : 0),
+      0,
+    );
+  let hold: { byteLength: number; ended: Promise<void>; end(): void } | null = null;
+  const release = () => {
+    hold?.end();
+    hold = null;
+  };
 
   const takeFault = (path: string): Fault | null => {
     const index = requests.get(path) ?? 0;
@@ -217,6 +230,7 @@ export async function startHostileServer(
     const step = fault?.kind === 'drip' ? 1 : chunkBytes;
     const pauseMs = fault?.kind === 'drip' ? DRIP_MS : chunkMs;
     for (let at = 0; at < sent.byteLength; at += step) {
+      if (hold !== null && sentBytes() >= hold.byteLength) await hold.ended;
       if (response.destroyed) return;
       const chunk = sent.subarray(at, at + step);
       const failure = await new Promise((resolve) => response.write(chunk, resolve));
@@ -236,17 +250,23 @@ export async function startHostileServer(
     url: origins[0]!.url,
     otherUrl: origins[1]!.url,
     answers,
-    sentBytes: (path) =>
-      answers.reduce(
-        (sum, answer) => sum + (path === undefined || answer.path === path ? answer.sentBytes : 0),
-        0,
-      ),
+    sentBytes,
+    holdAt(byteLength) {
+      release();
+      let end = () => {};
+      const ended = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      hold = { byteLength, ended, end };
+    },
+    release,
     setFaults(list) {
       faults = list;
       requests.clear();
       for (const [path, file] of files) file.contents = contents.get(path)!;
     },
     async close() {
+      release();
       for (const origin of origins) await origin.close();
     },
     async reopen() {

@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { page, userEvent } from 'vitest/browser';
 import { TramontaneError } from '../../base/errors.ts';
 import type { ImportSource, ModelManager } from '../../engine/api.ts';
@@ -8,7 +8,6 @@ import '../../ui/define.ts';
 import { definePart } from '../../ui/define-part.ts';
 import { TramontaneImport } from './import.ts';
 
-vi.setConfig({ testTimeout: 15_000 });
 definePart('tramontane-import', TramontaneImport);
 
 const fast: Partial<FakeManagerOptions> = { inspectMs: 5, importMs: 20 };
@@ -97,7 +96,7 @@ describe('choosing', () => {
     const { element, sources } = await mount({ inspectMs: 60_000 });
     await pick(element, gguf('model-00001-of-00002.gguf'), gguf('model-00002-of-00002.gguf'));
     await expect.element(heading('Looking at 2 files')).toBeVisible();
-    expect(announced(element)).toBe('Looking at 2 files.');
+    await expect.poll(() => announced(element)).toBe('Looking at 2 files.');
     expect(sources[0]).toMatchObject({ kind: 'files', files: [{ size: 4 }, { size: 4 }] });
     await button('Cancel').click();
     await expect.element(heading('Drop a GGUF file here')).toBeVisible();
@@ -282,7 +281,7 @@ describe('choosing', () => {
     await pick(element);
     await expect.element(page.getByRole('alert')).toHaveTextContent(/stored as IQ2_XXS.*Choose a build/);
     await expect.element(heading('Drop a GGUF file here')).toBeVisible();
-    expect(announced(element)).toMatch(/^That did not work.*IQ2_XXS/);
+    await expect.poll(() => announced(element)).toMatch(/^That did not work.*IQ2_XXS/);
   });
 
   test('an unknown chat template is shown', async () => {
@@ -371,8 +370,10 @@ describe('the preview', () => {
     ]) {
       await expect.element(page.getByText(fact, { exact: true })).toBeVisible();
     }
-    expect(shown(element).activeElement?.textContent).toBe('Mistral Small 3.2 24B Instruct 2506');
-    expect(announced(element)).toBe('This is Mistral Small 3.2 24B Instruct 2506.');
+    await expect
+      .poll(() => shown(element).activeElement?.textContent)
+      .toBe('Mistral Small 3.2 24B Instruct 2506');
+    await expect.poll(() => announced(element)).toBe('This is Mistral Small 3.2 24B Instruct 2506.');
   });
 
   test('the slider tells what context costs, live', async () => {
@@ -401,7 +402,7 @@ describe('the preview', () => {
     await preview(element);
     await button('Test for 14.8 GiB').click();
     await expect.element(page.getByText(/fits the memory of this device/)).toBeVisible();
-    expect(announced(element)).toBe('GPU memory: 14.8 GiB granted, perhaps more.');
+    await expect.poll(() => announced(element)).toBe('GPU memory: 14.8 GiB granted, perhaps more.');
   });
 
   test('where it does not fit, a shorter context that does is a button away', async () => {
@@ -444,7 +445,8 @@ describe('the import', () => {
   const bar = () => page.getByRole('progressbar', { name: 'Importing' });
 
   test('shows bytes, speed and time left, warns before the page is left, and can be cancelled and gone on with', async () => {
-    const { element, manager } = await mount({ importMs: 4000 });
+    // A minute and more is not told in seconds.
+    const { element, manager } = await mount({ importMs: 58_000 });
     await preview(element);
     const leave = () => {
       const event = new Event('beforeunload', { cancelable: true });
@@ -456,7 +458,7 @@ describe('the import', () => {
     await expect
       .element(bar())
       .toHaveAttribute('aria-valuetext', expect.stringMatching(/% ?, .* of 14\.3 GB · .*\/s · \d+ s left/));
-    expect(document.title).toMatch(/^\d+% · Import a model/);
+    await expect.poll(() => document.title).toMatch(/^\d+% · Import a model/);
     expect(leave()).toBe(true);
     expect(drag('dragover', [gguf()]).defaultPrevented).toBe(true);
     await element.updateComplete;
@@ -466,7 +468,7 @@ describe('the import', () => {
     await expect.element(page.getByText('Interrupted before.')).toBeVisible();
     expect(leave()).toBe(false);
     expect(await manager.listPendingModels()).toHaveLength(1);
-    expect(document.title).toBe('Import a model: Tramontane');
+    await expect.poll(() => document.title).toBe('Import a model: Tramontane');
   });
 
   test('asks the browser to keep what it stores, with the context that was chosen, and leads to the chat', async () => {
@@ -476,7 +478,9 @@ describe('the import', () => {
     await userEvent.keyboard('{ArrowLeft}');
     await button('Import').click();
     await expect.element(heading(/is on this device/)).toBeVisible();
-    expect(announced(element)).toBe('Mistral Small 3.2 24B Instruct 2506 is on this device.');
+    await expect
+      .poll(() => announced(element))
+      .toBe('Mistral Small 3.2 24B Instruct 2506 is on this device.');
     expect(await element.storage.isPersisted()).toBe(true);
     expect(await manager.listStoredModels()).toMatchObject([{ contextLength: 6144 }]);
     await expect
@@ -493,7 +497,7 @@ describe('the import', () => {
     await expect
       .element(page.getByRole('alert'))
       .toHaveTextContent(/stopped answering.*goes on where it ended/);
-    expect(announced(element)).toMatch(/^The import failed\./);
+    await expect.poll(() => announced(element)).toMatch(/^The import failed\./);
     await expect.element(page.getByText('Interrupted before.')).toBeVisible();
     await button('Try again').click();
     await expect.element(heading(/is on this device/)).toBeVisible();

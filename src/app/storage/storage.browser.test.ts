@@ -7,7 +7,6 @@ import '../../ui/define.ts';
 import { definePart } from '../../ui/define-part.ts';
 import { TramontaneStorage } from './storage.ts';
 
-vi.setConfig({ testTimeout: 15_000 });
 definePart('tramontane-storage', TramontaneStorage);
 
 afterEach(() => {
@@ -69,7 +68,7 @@ test('tells how much room there is, and asks the browser to keep everything', as
   await expect.element(page.getByText('100 GB')).toBeVisible();
   await button('Ask it to keep everything').click();
   await expect.element(page.getByText('The browser keeps all this until you delete it.')).toBeVisible();
-  expect(announced(element)).toBe('The browser keeps what is stored.');
+  await expect.poll(() => announced(element)).toBe('The browser keeps what is stored.');
 });
 
 test('a browser that does not agree is no dead end', async () => {
@@ -87,14 +86,26 @@ test('a browser that fails to be asked has not agreed', async () => {
 
 describe('verifying', () => {
   test('reads everything again and says that it is whole', async () => {
-    const { element } = await mount({ models: 'some', verifyMs: 1500 });
+    const { element, manager } = await mount({ models: 'some' });
+    const verifyModel = manager.verifyModel.bind(manager);
+    let goOn = () => {};
+    const goesOn = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    manager.verifyModel = async (id, options) => {
+      const half = { bytes: 7e9, totalBytes: 14.3e9, bytesPerSecond: 1e9, etaMs: 7300 };
+      options?.onProgress?.({ phase: 'read', ...half });
+      await goesOn;
+      return verifyModel(id, options);
+    };
     await button(`Verify ${MISTRAL}`).click();
     await expect
       .element(page.getByRole('progressbar', { name: 'Reading every byte again' }))
       .toHaveAttribute('aria-valuetext', expect.stringMatching(/of 14\.3 GB/));
     await expect.element(button(`Delete ${MISTRAL}`)).toBeDisabled();
+    goOn();
     await expect.element(page.getByText('Whole.', { exact: true })).toBeVisible();
-    expect(announced(element)).toBe(`${MISTRAL} is whole.`);
+    await expect.poll(() => announced(element)).toBe(`${MISTRAL} is whole.`);
   });
 
   test('can be cancelled', async () => {
@@ -147,7 +158,7 @@ test('exporting hands a file to the browser', async () => {
   try {
     await button('Export Ministral 3 3B').click();
     await expect.poll(() => saved).toEqual(['blob: ministral-3-3b.tar']);
-    expect(announced(element)).toBe('Ministral 3 3B is being saved as ministral-3-3b.tar.');
+    await expect.poll(() => announced(element)).toBe('Ministral 3 3B is being saved as ministral-3-3b.tar.');
   } finally {
     click.mockRestore();
   }
@@ -159,7 +170,7 @@ describe('deleting', () => {
     const focused = () => element.shadowRoot?.activeElement;
     await button(`Delete ${MISTRAL}`).click();
     await expect.element(page.getByRole('dialog', { name: `Delete ${MISTRAL}?` })).toBeVisible();
-    expect(focused()?.textContent).toBe('Keep it');
+    await expect.poll(() => focused()?.textContent).toBe('Keep it');
     await userEvent.keyboard('{Escape}');
     await expect.poll(() => focused()?.ariaLabel).toBe(`Delete ${MISTRAL}`);
     expect(await manager.listStoredModels()).toHaveLength(3);
@@ -172,8 +183,8 @@ describe('deleting', () => {
     await button('Delete').last().click();
     await expect.element(page.getByRole('heading', { name: '2 models' })).toBeVisible();
     expect(await manager.listStoredModels()).toHaveLength(2);
-    expect(announced(element)).toBe(`${MISTRAL} was deleted.`);
-    expect(element.shadowRoot?.activeElement?.textContent).toBe('2 models');
+    await expect.poll(() => announced(element)).toBe(`${MISTRAL} was deleted.`);
+    await expect.poll(() => element.shadowRoot?.activeElement?.textContent).toBe('2 models');
   });
 
   test('that fails says why, and the model stays', async () => {

@@ -89,7 +89,8 @@ describe('hostile templates', () => {
   ])('%s is refused soon', (_, template) => {
     const start = performance.now();
     expect(() => render(template, { messages: [] })).toThrow(JinjaError);
-    expect(performance.now() - start).toBeLessThan(5000);
+    // A second at most; what grows with the square of the length takes minutes.
+    expect(performance.now() - start).toBeLessThan(60_000);
   });
 
   test('names of Object mean nothing', () => {

@@ -1,10 +1,10 @@
-/** Work that is too short for the clock, done over until it is not. */
+/** Work that is too short to be measured once, done over until it is not. */
 
 /** By a clock that hardly moves nothing is ever long enough. */
 const MOST_TIMES = 50;
 
 /**
- * @param leastMs a sample that the clock's steps are small beside
+ * @param leastMs how long it has to take in all
  * @returns all of it, `times` times the work; a time below nothing is told as it is
  */
 export async function longEnough(

@@ -52,7 +52,7 @@ export interface SuiteContext {
   facts: LoadedModelFacts;
   size: WorkloadSize;
   clock: Clock;
-  /** A sample that is shorter does not count: the clock is too coarse for it. */
+  /** How long a sample has to be for its figure to be worth something. */
   leastMs: number;
   /** Adds a sentence to the report. */
   note(text: string): void;

@@ -387,6 +387,16 @@ test('a clock too coarse for its samples is labelled', async () => {
   expect(report.machine.clockResolutionMs).toBe(50);
 });
 
+test('work that is over in milliseconds is done over, and each time is told as one', async () => {
+  const report = await run({ depths: [0] }, { prefillRate: 20_000 });
+  const { samples, statistics } = requireTest(report, 'pp512');
+  expect(statistics.mean).toBeCloseTo(20_000, 3);
+  for (const { ms } of samples) expect(ms).toBeCloseTo(25.6, 6);
+  // The load; the trial's prompts and answers; six samples and the one at the end of four prompts; six answers.
+  const trialMs = 2 * (3.2 + 8 * 20) + 25.6;
+  expect(report.durationMs).toBeCloseTo(800 + trialMs + 7 * 4 * 25.6 + 6 * 2560, 6);
+});
+
 test('work too short for the clock is done over, until its steps are small beside it', async () => {
   const clock = new VirtualClock();
   const exact = clock.now.bind(clock);

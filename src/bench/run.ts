@@ -40,6 +40,7 @@ import {
   BUDGET_MS,
   FULL,
   fillerTokens,
+  LEAST_SAMPLE_MS,
   REPEATS_PER_SAMPLE,
   SHORT,
   SUITES,
@@ -303,7 +304,7 @@ class Run {
       facts,
       size,
       clock,
-      leastMs: leastMs(this.#resolutionMs),
+      leastMs: Math.max(leastMs(this.#resolutionMs), LEAST_SAMPLE_MS),
       note,
       leaveOut: (text) => {
         note(text);

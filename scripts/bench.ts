@@ -37,7 +37,7 @@ columns, goes to stdout; progress goes to stderr. What each figure means: docs/b
                                between. Default: standard
   --suite kernels              where the time goes, kernel by kernel, over random weights: part of all, too
   --suite compare              the built-in model beside llama.cpp's WebGPU build (wllama), in one browser; takes
-                               --repetitions, --json and --markdown
+                               --repetitions, --markdown and --json (docs/bench-comparison.schema.json)
   --runtime browser|dawn       Default: browser
   --depth 0,2048               tokens in the KV cache before the standard tests. Default: 0,2048
   --repetitions N              samples that count, of each test

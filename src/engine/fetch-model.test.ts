@@ -112,6 +112,21 @@ test('a connection that breaks, and bytes that are wrong once, are tried again',
   expect(broken.size).toBe(0);
 });
 
+test('a shard that is shorter on the server than its list says is not asked for again and again', async () => {
+  const short = shards[2]!.subarray(1);
+  let requests = 0;
+  const url = await serve(modelFiles(), (request, response) => {
+    if (request.url !== '/params_shard_2.bin') return;
+    requests++;
+    if (request.headers.range === undefined) response.end(short);
+    else response.writeHead(416, { 'content-range': `bytes */${short.length}` }).end();
+  });
+  const store = new MemoryWeightStore();
+  const fetching = fetchModel({ id: 'm', url }, { store, baseUrl: url, clock: createTestClock() });
+  await expect(fetching).rejects.toMatchObject({ code: 'shard-truncated', data: { received: short.length } });
+  expect(requests).toBe(2);
+});
+
 test.each<[string, RequestListener]>([
   ['shard-missing', (_request, response) => response.writeHead(404).end()],
   ['shard-altered', (_request, response) => response.end(Buffer.alloc(shards[2]!.length, 9))],

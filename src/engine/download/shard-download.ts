@@ -18,6 +18,7 @@ import {
   isSameState,
   PROGRESS_BYTES,
   readContentRange,
+  readRefusedTotal,
   readState,
   transfer,
   validatorOf,
@@ -119,6 +120,10 @@ class ShardDownload {
       acceptStatus: RANGE_NOT_SATISFIABLE,
     };
     await transfer(request, this.#options, async (response, chunks) => {
+      // Two answers that agree on where the file ends: it is no accident.
+      if (response.status === RANGE_NOT_SATISFIABLE && readRefusedTotal(response) === part.received) {
+        throw this.#truncatedError();
+      }
       if (range !== undefined && !this.#continues(response, range.offset)) {
         await this.#startOver();
         // The whole file is as good a beginning as any.
@@ -169,13 +174,16 @@ class ShardDownload {
         await this.#save();
     }
     if (part.received === byteLength) return;
-    const { name } = this.#shard;
-    throw new TransientFailure(
-      new TramontaneError('shard-truncated', `${name} ended after ${part.received} of ${byteLength} bytes.`, {
-        nextStep: 'Load the model again; what is stored is kept.',
-        data: { file: name, received: part.received },
-      }),
-    );
+    throw new TransientFailure(this.#truncatedError());
+  }
+
+  #truncatedError(): TramontaneError {
+    const { name, byteLength } = this.#shard;
+    const { received } = this.#part;
+    return new TramontaneError('shard-truncated', `${name} ended after ${received} of ${byteLength} bytes.`, {
+      nextStep: 'Load the model again; what is stored is kept.',
+      data: { file: name, received },
+    });
   }
 
   async #verify(): Promise<void> {

@@ -187,6 +187,12 @@ export function readContentRange(response: Response): { offset: number; totalByt
   return { offset: Number(match[1]), totalBytes: match[2] === '*' ? null : Number(match[2]) };
 }
 
+/** Of the file that a refused range is not in, where the server tells (RFC 9110, 15.5.17). */
+export function readRefusedTotal(response: Response): number | null {
+  const match = /^bytes \*\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
+  return match === null ? null : Number(match[1]);
+}
+
 function checkStatus(response: Response, { url, acceptStatus }: TransferRequest, nowMs: number): void {
   const { status, statusText } = response;
   if (response.ok || status === acceptStatus) return;

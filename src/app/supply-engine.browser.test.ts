@@ -59,6 +59,7 @@ const small: StoredModelInfo = {
   kvBytesPerToken: 23_040,
   layerCount: 30,
   licence: null,
+  library: null,
   source: { name: 'smollm2', url: 'https://example.org/models/smollm2/' },
   storedAt: 0,
 };

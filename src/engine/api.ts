@@ -194,6 +194,8 @@ export interface ModelCard extends ModelSource {
   layerCount: number | null;
   /** SPDX identifier. */
   licence: string | null;
+  /** As in {@link StoredModelInfo}; absent where the library is generated. */
+  library?: { needsShaderF16: boolean } | null;
   /** A page about the model; null for files from this device. */
   sourceUrl: string | null;
 }
@@ -416,6 +418,8 @@ export interface StoredModelInfo {
   layerCount: number | null;
   /** SPDX identifier, where the source tells. */
   licence: string | null;
+  /** What its prebuilt library needs; null where the library is generated. */
+  library: { needsShaderF16: boolean } | null;
   /** Where it came from: the name of the file or folder, and its address (null for local files). */
   source: { name: string; url: string | null };
   /** Unix milliseconds. */
@@ -494,7 +498,7 @@ export interface ImportPreview {
   /** As in {@link StoredModelInfo}. */
   kvBytesPerToken: number | null;
   layerCount: number | null;
-  /** Chat template, as recognised: `mistral-v11`; `webllm` for a prebuilt model that WebLLM renders by its own. */
+  /** Chat template, as recognised: `mistral-v11`. */
   template: string;
   /** The sampling temperature it will be given. */
   temperature: number;

@@ -6,7 +6,7 @@ import { TramontaneError } from '../base/errors.ts';
 import { createTar, type TarFile } from '../formats/tar.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../models/model-files.ts';
 import type { StoredModel, WeightStore } from '../storage/weight-store.ts';
-import { LIBRARY_FILE } from './fetch-model.ts';
+import { LIBRARY_FILE } from './prebuilt-library.ts';
 import { describeStoredModel, readStoredConfig } from './stored-models.ts';
 
 export const CARD_FILE = 'model-card.json';
@@ -59,7 +59,6 @@ async function createCard(store: WeightStore, model: StoredModel): Promise<objec
     temperature?: number;
     tramontane?: { template?: string; source?: { url?: string } };
   } | null;
-  const hasLibrary = (await store.listFiles(id)).includes(LIBRARY_FILE);
   const facts = {
     id,
     name: info.name,
@@ -71,7 +70,7 @@ async function createCard(store: WeightStore, model: StoredModel): Promise<objec
     maxContextLength: info.maxContextLength,
     kvBytesPerToken: info.kvBytesPerToken,
     layerCount: info.layerCount,
-    template: config?.tramontane?.template ?? 'webllm',
+    template: config?.tramontane?.template ?? null,
     licence: info.licence,
     sourceUrl: config?.tramontane?.source?.url ?? info.source.url,
   };
@@ -81,7 +80,7 @@ async function createCard(store: WeightStore, model: StoredModel): Promise<objec
     source: {
       kind: 'site',
       url: `${id}/`,
-      ...(hasLibrary ? { modelLibUrl: `${id}/${LIBRARY_FILE}` } : {}),
+      ...(info.library && { modelLibUrl: `${id}/${LIBRARY_FILE}`, ...info.library }),
     },
   };
 }

@@ -223,6 +223,7 @@ class FakeEngine implements BenchmarkEngine {
       kvBytesPerToken: null,
       layerCount: null,
       licence: source.licence ?? null,
+      library: null,
       source: { name: source.id, url: source.url ?? null },
       storedAt: Date.now(),
     });

@@ -150,6 +150,7 @@ const MISTRAL_SMALL = {
   kvBytesPerToken: 163_840,
   layerCount: 40,
   licence: 'apache-2.0',
+  library: null,
 };
 const FILE_COUNT = 113;
 const STORED_BYTES = 14_326_098_432;
@@ -193,6 +194,7 @@ const SITE_MODEL: StoredModelInfo = {
   kvBytesPerToken: 23_040,
   layerCount: 30,
   licence: 'Apache-2.0',
+  library: null,
   source: { name: 'smollm2-135m-instruct', url: 'https://example.org/models/smollm2-135m-instruct/' },
   storedAt: 0,
 };
@@ -226,6 +228,7 @@ function storedModels(): StoredModelInfo[] {
       kvBytesPerToken: null,
       layerCount: null,
       licence: null,
+      library: { needsShaderF16: true },
       source: { name: 'Ministral-3-3B-Instruct-2512-BF16-q4f16_1-MLC', url: null },
       storedAt: storedAt - 9 * day,
     },

@@ -24,12 +24,12 @@ import {
 import type { ModelSource, Progress } from './api.ts';
 import { downloadShard, type ListedShard, type ShardDownloadOptions } from './download/shard-download.ts';
 import { fetchSmallFiles } from './download/small-files.ts';
+import { remoteTextFolder, type TextFolder } from './import/folder-text.ts';
+import type { PromptFiles } from './import/prebuilt-prompts.ts';
 import { ModelReader } from './model-reader.ts';
+import { describeLibrary, LIBRARY_FILE } from './prebuilt-library.ts';
 import { listMd5Sums, listShards, parseJson } from './shard-list.ts';
 import { obstructedError, readModelFacts } from './stored-models.ts';
-
-/** Name under which a prebuilt model library lies beside the weights. */
-export const LIBRARY_FILE = 'model-library.wasm';
 
 export interface FetchedModel {
   config: unknown;
@@ -41,10 +41,10 @@ export interface FetchedModel {
 }
 
 /** The small files of a model, as parsed JSON; the tokenizer as text. */
-export interface ModelDescriptionFiles {
-  config: unknown;
+export interface ModelDescriptionFiles extends PromptFiles {
   tensorCache: unknown;
-  tokenizer: string;
+  /** Null where it will be generated. */
+  library: ArrayBuffer | null;
 }
 
 export interface FetchModelOptions
@@ -54,8 +54,11 @@ export interface FetchModelOptions
   baseUrl: string;
   /** Phase `download`; bytes of the model's shards that are here. */
   onProgress?: ((progress: Progress) => void) | undefined;
-  /** Changes the configuration of a folder before it is stored. */
-  configure?: (config: unknown) => unknown;
+  /**
+   * Changes configuration and tokenizer before they are looked at and, where they come from a folder, stored.
+   * @param folder null where they come from the store
+   */
+  configure?: (files: PromptFiles, folder: TextFolder | null) => Promise<PromptFiles>;
   /** Called before any shard is looked at or downloaded; what it throws ends the call. */
   check?: (description: ModelDescriptionFiles) => void;
   /** False: `model-busy` where another tab is storing this model, instead of waiting for it. */
@@ -84,14 +87,17 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
   const reader = new ModelReader(store, source.id);
   const { smallFiles, isStored } = await readDescription(source, folder, reader, options);
   try {
-    let config = parseJson(smallFiles, CONFIG_FILE);
+    const given: PromptFiles = {
+      config: parseJson(smallFiles, CONFIG_FILE),
+      tokenizer: new TextDecoder().decode(smallFiles.get(TOKENIZER_FILE)),
+    };
     const tensorCache = parseJson(smallFiles, TENSOR_CACHE_FILE);
-    const tokenizer = new TextDecoder().decode(smallFiles.get(TOKENIZER_FILE));
-    if (options.configure !== undefined && !isStored) {
-      config = options.configure(config);
-      smallFiles.set(CONFIG_FILE, toBytes(JSON.stringify(config)));
-    }
-    options.check?.({ config, tensorCache, tokenizer });
+    const library = smallFiles.get(LIBRARY_FILE) ?? null;
+    const texts = isStored || folder === null ? null : remoteTextFolder(folder.href, source.id, options);
+    const { config, tokenizer } = (await options.configure?.(given, texts)) ?? given;
+    if (config !== given.config) smallFiles.set(CONFIG_FILE, toBytes(JSON.stringify(config)));
+    if (tokenizer !== given.tokenizer) smallFiles.set(TOKENIZER_FILE, toBytes(tokenizer));
+    options.check?.({ config, tensorCache, tokenizer, library });
     const shards = listShards(tensorCache);
     if (folder === null || isStored) {
       await requireStored(store, source.id, shards, folder !== null);
@@ -100,7 +106,7 @@ export async function fetchModel(source: ModelSource, options: FetchModelOptions
         id: source.id,
         source: { kind: 'site', name: lastSegment(folder.href), url: folder.href },
         identity: null,
-        facts: readModelFacts(config, source),
+        facts: { ...readModelFacts(config, source), library: library && describeLibrary(library) },
         files: shards,
       };
       await ensureStored(model, folder, smallFiles, options);

@@ -7,8 +7,9 @@ import { SUPPORTED_WEBLLM_VERSION } from './webllm-adapter.ts';
 /** What the engine keeps of a load for its description. */
 export interface LoadedParts {
   id: string;
-  /** Null for a prebuilt model that was not imported by us. */
+  /** Null for a model whose weights only its prebuilt library knows. */
   parsed: ModelFiles | null;
+  stopTokenIds: readonly number[];
   /** The content of `mlc-chat-config.json`. */
   config: unknown;
   tensorCacheSha256: string;
@@ -19,7 +20,7 @@ export interface LoadedParts {
 }
 
 export function describeLoadedModel(
-  { id, parsed, config, tensorCacheSha256, weightBytes, library, generated }: LoadedParts,
+  { id, parsed, stopTokenIds, config, tensorCacheSha256, weightBytes, library, generated }: LoadedParts,
   { limits, features }: GPUDevice,
 ): LoadedModelFacts {
   return {
@@ -32,7 +33,7 @@ export function describeLoadedModel(
     library,
     runtime: generated ? runtimeVersion : null,
     webLlm: SUPPORTED_WEBLLM_VERSION,
-    stopTokenIds: parsed?.description.stopTokenIds ?? [],
+    stopTokenIds,
     description: parsed?.description ?? null,
     deviceLimits: readLimits(limits),
     deviceFeatures: [...features].sort(),

@@ -2,10 +2,17 @@
 
 import { isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { kvCacheByteLength, PAGE_POSITIONS } from '../modellib/kernels/rope-kv/kv-cache.ts';
-import { CONFIG_FILE } from '../models/model-files.ts';
+import { CONFIG_FILE, MLC_LAYOUT } from '../models/model-files.ts';
 import { withModelAlone } from '../storage/model-lock.ts';
-import type { ModelFacts, PendingModel, StoredModel, WeightStore } from '../storage/weight-store.ts';
+import type {
+  LibraryFacts,
+  ModelFacts,
+  PendingModel,
+  StoredModel,
+  WeightStore,
+} from '../storage/weight-store.ts';
 import type { ModelSource, PendingModelInfo, StoredModelInfo } from './api.ts';
+import { describeLibrary, LIBRARY_FILE } from './prebuilt-library.ts';
 
 /**
  * What a model's configuration tells, and its source where that tells nothing. Nothing is required: a prebuilt WebLLM
@@ -25,7 +32,8 @@ export function readModelFacts(config: unknown, source: ModelSource): ModelFacts
     layerCount: asCount(model.num_hidden_layers),
     // A prebuilt library keeps its cache in the type that its quantization names.
     kvBytesPerToken:
-      root.tramontane === undefined && !/f16/.test(asText(root.quantization) ?? '')
+      (root.tramontane === undefined || ours.layout === MLC_LAYOUT) &&
+      !/f16/.test(asText(root.quantization) ?? '')
         ? null
         : countKvBytes(model),
     licence: asText(asObject(ours.source).licence) ?? source.licence ?? null,
@@ -50,7 +58,20 @@ export async function listStoredModels(store: WeightStore): Promise<StoredModelI
 export async function describeStoredModel(store: WeightStore, model: StoredModel): Promise<StoredModelInfo> {
   const { id, byteLength, storedAt, source } = model;
   const facts = model.facts ?? readModelFacts(await readStoredConfig(store, id), { id });
-  return { id, ...facts, byteLength, source: { name: source.name, url: source.url }, storedAt };
+  const library = facts.library === undefined ? await readLibraryFacts(store, id) : facts.library;
+  return { id, ...facts, library, byteLength, source: { name: source.name, url: source.url }, storedAt };
+}
+
+/** Of a model that was stored before its manifest told. */
+async function readLibraryFacts(store: WeightStore, id: string): Promise<LibraryFacts | null> {
+  const blob = await store.readFile(id, LIBRARY_FILE);
+  try {
+    return blob === null ? null : describeLibrary(await blob.arrayBuffer());
+  } catch (error) {
+    // As below.
+    if (error instanceof DOMException) return { needsShaderF16: false };
+    throw error;
+  }
 }
 
 /** Imports and downloads that have not ended. @throws TramontaneError `storage-failed` */

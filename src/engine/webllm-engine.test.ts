@@ -25,6 +25,26 @@ function stubAdapter(): void {
   vi.stubGlobal('navigator', { gpu: { requestAdapter: async () => adapter } });
 }
 
+test('a prebuilt library that needs what the GPU lacks is refused before a shard is fetched', async () => {
+  stubAdapter();
+  const { files } = createMlcFolder();
+  files.set('library.wasm', new TextEncoder().encode('\0asm enable f16;\nfn main() {}'));
+  const server = await startHostileServer(new Map([...files].map(([name, bytes]) => [`/${name}`, bytes])));
+  try {
+    const engine = new WebLlmEngine({ store: new MemoryWeightStore(), baseUrl: server.url });
+    await expect(
+      engine.loadModel({ id: 'm', url: server.url, modelLibUrl: 'library.wasm' }),
+    ).rejects.toMatchObject({
+      code: 'feature-missing',
+      message: expect.stringContaining('shader-f16'),
+      nextStep: expect.any(String),
+    });
+    expect(server.answers.filter(({ path }) => path.includes('shard'))).toEqual([]);
+  } finally {
+    await server.close();
+  }
+});
+
 test('a WebLLM that cannot be fetched is engine-failed, and leaves no blob address and no caches behind', async () => {
   stubAdapter();
   const { files } = createMlcFolder();

@@ -16,8 +16,11 @@ import { type LibraryPlan, lower } from '../modellib/lower.ts';
 import { renderConversation } from '../models/chat-template.ts';
 import {
   CONFIG_FILE,
+  isMlcLayout,
   type ModelFiles,
+  type PromptConfig,
   parseModelFiles,
+  parsePromptConfig,
   TENSOR_CACHE_FILE,
   TOKENIZER_FILE,
 } from '../models/model-files.ts';
@@ -56,13 +59,14 @@ import { completeText } from './complete-text.ts';
 import {
   type FetchedModel,
   fetchModel,
-  LIBRARY_FILE,
   type ModelDescriptionFiles,
   withStoredLibrary,
 } from './fetch-model.ts';
 import { plainTemplate } from './import/model-config.ts';
+import { makePromptsOurs } from './import/prebuilt-prompts.ts';
 import { describeLoadedModel, type LoadedParts } from './model-facts.ts';
 import { ModelReader } from './model-reader.ts';
+import { LIBRARY_FILE, requireFeatures } from './prebuilt-library.ts';
 import { usualPrefillChunk } from './prefill-chunk.ts';
 import { requireInteger } from './request-checks.ts';
 import { RequestQueue } from './request-queue.ts';
@@ -86,8 +90,7 @@ interface Session {
   model: LoadedModel;
   engine: WebLlm.MLCEngine;
   adapter: WebLlmAdapter;
-  /** Null for a model that brings no template of ours: WebLLM then renders prompts by its own. */
-  chat: ModelFiles['chat'] | null;
+  prompts: PromptConfig;
   generated: boolean;
   source: ModelSource;
   parts: LoadedParts;
@@ -105,7 +108,8 @@ interface Session {
 
 /** What can be known of a model before its weights are there. */
 interface Preparation {
-  /** Null for a prebuilt model that was not imported by us. */
+  prompts: PromptConfig;
+  /** Null for a model whose weights only its prebuilt library knows. */
   parsed: ModelFiles | null;
   /** Null for a prebuilt library. */
   plan: LibraryPlan | null;
@@ -146,7 +150,7 @@ export class WebLlmEngine implements BenchmarkEngine {
       const report = await readAdapter();
       const caps = requireCaps(report, options.disable);
       // Everything that can be refused is refused before a shard is downloaded, and while the old model still runs.
-      let preparation: Preparation | null = null;
+      const preparation: { made: Preparation | null } = { made: null };
       const { store, baseUrl } = this.#options;
       const source = await withStoredLibrary(store, given);
       await withModelFiles(source.id, signal, async () => {
@@ -155,8 +159,9 @@ export class WebLlmEngine implements BenchmarkEngine {
           baseUrl,
           signal,
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+          ...(source.modelLibUrl !== undefined && { configure: makePromptsOurs }),
           check: (description) => {
-            preparation = prepareModel(source, description, caps, options);
+            preparation.made = prepareModel(description, caps, options);
           },
         });
         await this.#unload();
@@ -164,7 +169,7 @@ export class WebLlmEngine implements BenchmarkEngine {
         this.#session = await this.#start(
           source,
           files,
-          preparation,
+          preparation.made!,
           report as AdapterReport,
           caps,
           loadOptions,
@@ -271,17 +276,8 @@ export class WebLlmEngine implements BenchmarkEngine {
   }
 
   async tokenizeChat(messages: readonly ChatMessage[]): Promise<number[]> {
-    const { chat, adapter } = this.#requireSession();
-    if (chat === null) {
-      throw new TramontaneError(
-        'template-unsupported',
-        "This model's template is rendered by WebLLM alone.",
-        {
-          nextStep: 'Import the model from GGUF.',
-        },
-      );
-    }
-    return renderConversation(chat.template, messages, chat.controlTokens).flatMap((turn) =>
+    const { prompts, adapter } = this.#requireSession();
+    return renderConversation(prompts.template, messages, prompts.controlTokens).flatMap((turn) =>
       adapter.encode(turn.text),
     );
   }
@@ -360,22 +356,20 @@ export class WebLlmEngine implements BenchmarkEngine {
   async #start(
     source: ModelSource,
     files: FetchedModel,
-    preparation: Preparation | null,
+    { prompts, parsed, plan }: Preparation,
     report: AdapterReport,
     caps: GpuCaps,
     options: LoadOptions & LoadCallOptions,
   ): Promise<Session> {
     const { signal, onProgress } = options;
-    const { parsed, plan } = preparation ?? { parsed: null, plan: null };
     const generated = source.modelLibUrl === undefined;
     const reader = new ModelReader(this.#options.store, source.id, files.shards, files.smallFiles);
-    const overrides: Record<string, unknown> = {};
+    const overrides: Record<string, unknown> = { conv_template: plainTemplate(prompts.stopTokenIds) };
     if (options.contextLength !== undefined) {
       overrides.context_window_size = options.contextLength;
       // WebLLM refuses both at once.
       overrides.sliding_window_size = -1;
     }
-    if (parsed !== null) overrides.conv_template = plainTemplate(parsed.description.stopTokenIds);
     const wasm = plan === null ? new Uint8Array(await reader.read(LIBRARY_FILE)) : link(plan.spec);
     const baseUrl = `${STORE_URL}${encodeURIComponent(source.id)}/resolve/main/`;
     const totalBytes = files.shards.reduce((sum, shard) => sum + shard.byteLength, 0);
@@ -475,12 +469,13 @@ export class WebLlmEngine implements BenchmarkEngine {
         model,
         engine,
         adapter,
-        chat: parsed?.chat ?? null,
+        prompts,
         generated,
         source,
         parts: {
           id: source.id,
           parsed,
+          stopTokenIds: prompts.stopTokenIds,
           config: files.config,
           tensorCacheSha256: await sha256Hex(files.smallFiles.get(TENSOR_CACHE_FILE)!),
           weightBytes: totalBytes,
@@ -563,7 +558,7 @@ export class WebLlmEngine implements BenchmarkEngine {
     let finished = false;
     try {
       const stream = await engine.chat.completions.create({
-        ...samplingOptions(request, model, session.generated),
+        ...samplingOptions(request, session, schema !== null),
         messages,
         stream: true,
         stream_options: { include_usage: true },
@@ -629,11 +624,8 @@ export class WebLlmEngine implements BenchmarkEngine {
     session: Session,
     request: ChatRequest,
   ): { role: 'user' | 'assistant' | 'system'; content: string }[] {
-    const { chat, adapter, model } = session;
-    if (chat === null) {
-      return request.messages.map(({ role, content }) => ({ role: role as 'user', content }));
-    }
-    const turns = renderConversation(chat.template, request.messages, chat.controlTokens);
+    const { prompts, adapter, model } = session;
+    const turns = renderConversation(prompts.template, request.messages, prompts.controlTokens);
     const length = turns.reduce((sum, turn) => sum + adapter.encode(turn.text).length, 0);
     if (length >= model.contextLength) {
       throw new TramontaneError(
@@ -651,8 +643,8 @@ export class WebLlmEngine implements BenchmarkEngine {
 
 function samplingOptions(
   request: ChatRequest,
-  model: LoadedModel,
-  generated: boolean,
+  { model, prompts, generated }: Session,
+  hasGrammar: boolean,
 ): Record<string, unknown> {
   const extras = generated
     ? encodeSamplingExtras({
@@ -660,7 +652,9 @@ function samplingOptions(
         minP: request.min_p ?? 0,
         vocabularySize: model.vocabularySize,
       })
-    : {};
+    : hasGrammar
+      ? banControlTokens(prompts)
+      : {};
   const bias = { ...request.logit_bias, ...extras };
   const stop = stopStrings(request);
   const options: Record<string, unknown> = {
@@ -679,6 +673,12 @@ function samplingOptions(
     ignore_eos: request.ignore_eos,
   };
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/** Grammars take control tokens for text, which our libraries see to by themselves. */
+function banControlTokens({ controlTokens, stopTokenIds }: PromptConfig): Record<string, number> {
+  const banned = controlTokens.filter(({ id }) => !stopTokenIds.includes(id));
+  return Object.fromEntries(banned.map(({ id }) => [id, -100]));
 }
 
 function readLogprobs(entries: readonly TokenLogprob[], request: ChatRequest): TokenLogprob[] {
@@ -709,24 +709,22 @@ function requireMeasuring(session: Session): Session {
 
 /** @throws TramontaneError for files that make no model, and for options or shapes that this device cannot have */
 function prepareModel(
-  source: ModelSource,
-  description: ModelDescriptionFiles,
+  { config, tensorCache, tokenizer, library }: ModelDescriptionFiles,
   caps: GpuCaps,
   options: LoadOptions,
 ): Preparation {
-  const generated = source.modelLibUrl === undefined;
-  checkTokenizer(description.tokenizer);
-  // A model imported by us brings our description; a prebuilt WebLLM model may not.
-  const parsed =
-    generated || isOurs(description.config)
-      ? parseModelFiles(description.config, description.tensorCache)
-      : null;
-  if (!generated || parsed === null) return { parsed, plan: null };
+  if (library !== null) requireFeatures(library, caps);
+  checkTokenizer(tokenizer);
+  if (library !== null && isMlcLayout(config)) {
+    return { prompts: parsePromptConfig(config), parsed: null, plan: null };
+  }
+  const parsed = parseModelFiles(config, tensorCache);
+  if (library !== null) return { prompts: parsed.chat, parsed, plan: null };
   const plan = lower(parsed.description, caps, {
     contextLength: options.contextLength ?? parsed.chat.contextLength,
     prefillChunkLength: options.prefillChunkLength ?? usualPrefillChunk(caps),
   });
-  return { parsed, plan };
+  return { prompts: parsed.chat, parsed, plan };
 }
 
 function finalChunk(
@@ -767,10 +765,6 @@ function finalChunk(
       ? { prompt_token_ids: [...prefill.contextTokens] }
       : {}),
   };
-}
-
-function isOurs(config: unknown): boolean {
-  return (config as { tramontane?: unknown } | null)?.tramontane !== undefined;
 }
 
 function readTemperature(config: unknown): number {

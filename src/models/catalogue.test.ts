@@ -43,7 +43,7 @@ function fieldOf(value: unknown): unknown {
 }
 
 test('URLs are relative to the catalogue; what the site has can be loaded', () => {
-  const source = { ...entry.source, modelLibUrl: '../lib.wasm' };
+  const source = { ...entry.source, modelLibUrl: '../lib.wasm', needsShaderF16: true };
   const own = { ...entry, id: 'own', source: { kind: 'gguf', files: [{ ...file, address: '../own.gguf' }] } };
   const catalogue = parseCatalogue(list(own, { ...entry, source }), base);
   expect(catalogue[0]?.source).toMatchObject({
@@ -53,6 +53,7 @@ test('URLs are relative to the catalogue; what the site has can be loaded', () =
   expect(models).toHaveLength(1);
   expect(models[0]?.url).toBe('https://example.org/some/path/models/smollm2-135m-instruct/');
   expect(models[0]?.modelLibUrl).toBe('https://example.org/some/path/lib.wasm');
+  expect(models[0]?.library).toEqual({ needsShaderF16: true });
 });
 
 test('an empty list is fine, and so are a model without a recommended file and one without a temperature', () => {
@@ -134,6 +135,8 @@ test('what it says of prebuilt libraries is what WebLLM says', async () => {
     const record = prebuiltAppConfig.model_list.find((model) => model.model === folder);
     expect(record?.model_lib).toBe(source.libraryUrl);
     expect(record?.overrides?.context_window_size).toBe(contextLength);
+    // WebLLM's list forgets it for one of the two; both are compiled for f16.
+    expect(source.needsShaderF16).toBe(/q\df16/.test(source.libraryUrl));
     expect(Math.round((record?.vram_required_MB ?? 0) * 2 ** 20)).toBe(source.memoryBytes);
   }
 });

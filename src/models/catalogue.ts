@@ -21,7 +21,14 @@ export interface CatalogueFile {
 /** How a visitor gets a model. */
 export type CatalogueSource =
   /** From a folder beside this site: the chat page loads it. */
-  | { kind: 'site'; url: string; modelLibUrl?: string }
+  | {
+      kind: 'site';
+      url: string;
+      /** Of a prebuilt WebLLM library that runs it. */
+      modelLibUrl?: string;
+      /** As below; absent means false. */
+      needsShaderF16?: boolean;
+    }
   /** From a GGUF: a file of one's own, or one of these, the recommended one first. */
   | { kind: 'gguf'; files: readonly CatalogueFile[] }
   /** From a folder in MLC's layout, to be run by a prebuilt WebLLM library. */
@@ -52,7 +59,7 @@ export interface CatalogueModel {
   /** KV cache per token of context, of all layers together. */
   kvBytesPerToken: number;
   layerCount: number;
-  /** Chat template: one of our own ids, or `webllm` where WebLLM renders prompts. */
+  /** Id of the chat template. */
   template: string;
   /** The sampling temperature its makers recommend; null where they recommend none. */
   temperature: number | null;
@@ -63,14 +70,23 @@ export interface CatalogueModel {
 }
 
 /** A model that the chat page can load from this site: structurally the engine's `ModelCard`. */
-export type SiteModel = CatalogueModel & { url: string; modelLibUrl?: string };
+export type SiteModel = CatalogueModel & {
+  url: string;
+  modelLibUrl?: string;
+  library?: { needsShaderF16: boolean };
+};
 
 /** What of an entry decides whether it fits a device. */
 export function fitModelOf(model: CatalogueModel): FitModel {
   const { source, contextLength } = model;
-  if (source.kind !== 'prebuilt') return model;
+  if (source.kind !== 'prebuilt') return { ...model, library: siteLibrary(source) };
   const { memoryBytes, needsShaderF16 } = source;
-  return { ...model, prebuilt: { memoryBytes, contextLength, needsShaderF16 } };
+  return { ...model, library: { needsShaderF16, need: { memoryBytes, contextLength } } };
+}
+
+function siteLibrary(source: CatalogueSource): { needsShaderF16: boolean } | null {
+  if (source.kind !== 'site' || source.modelLibUrl === undefined) return null;
+  return { needsShaderF16: source.needsShaderF16 ?? false };
 }
 
 /** `hf:owner/repo`, then perhaps a path, then perhaps `@revision`. */
@@ -120,6 +136,7 @@ function readSource(fields: FieldReader, baseUrl: string): CatalogueSource {
         kind,
         url: readUrl(fields, 'url', baseUrl),
         ...(fields.has('modelLibUrl') ? { modelLibUrl: readUrl(fields, 'modelLibUrl', baseUrl) } : {}),
+        ...(fields.has('needsShaderF16') ? { needsShaderF16: fields.boolean('needsShaderF16') } : {}),
       };
     case 'gguf':
       return {
@@ -164,7 +181,10 @@ export function siteModels(catalogue: readonly CatalogueModel[]): SiteModel[] {
   return catalogue.flatMap((model) => {
     if (model.source.kind !== 'site') return [];
     const { url, modelLibUrl } = model.source;
-    return [{ ...model, url, ...(modelLibUrl === undefined ? {} : { modelLibUrl }) }];
+    const library = siteLibrary(model.source);
+    return [
+      { ...model, url, ...(modelLibUrl !== undefined && { modelLibUrl }), ...(library && { library }) },
+    ];
   });
 }
 

@@ -85,8 +85,14 @@ test('no f16 or no GPU: slow, and it says why; a prebuilt library for f16 cannot
   const software = assess(small, { adapter: { ...noF16, isSoftware: true } });
   expect(software.verdict).toBe('slow');
   expect(software.findings).toHaveLength(1);
-  const prebuilt = { memoryBytes: 2 ** 29, contextLength: 4096, needsShaderF16: true };
-  expect(assess({ ...small, prebuilt }, { adapter: noF16 }).verdict).toBe('impossible');
+  const assessed = (needsShaderF16: boolean) =>
+    assess({ ...small, library: { needsShaderF16 } }, { adapter: noF16 });
+  expect(assessed(true)).toMatchObject({
+    verdict: 'impossible',
+    findings: [{ text: expect.stringContaining('shader-f16') }],
+  });
+  // What it was compiled for is as fast as it is anywhere.
+  expect(assessed(false).verdict).toBe('good');
 });
 
 test('no WebGPU: impossible', () => {
@@ -178,8 +184,8 @@ describe('a model of 14 GB', () => {
 });
 
 test('a prebuilt library needs what its makers say, and more for a longer context', () => {
-  const prebuilt = { memoryBytes: 4_795_546_993, contextLength: 4096, needsShaderF16: false };
-  const model: FitModel = { ...large, byteLength: 4_080_000_000, kvBytesPerToken: 131_072, prebuilt };
+  const library = { needsShaderF16: false, need: { memoryBytes: 4_795_546_993, contextLength: 4096 } };
+  const model: FitModel = { ...large, byteLength: 4_080_000_000, kvBytesPerToken: 131_072, library };
   expect(memoryNeed(model, 4096).totalBytes).toBe(4_795_546_993);
   expect(memoryNeed(model, 8192).totalBytes).toBe(4_795_546_993 + 4096 * 131_072);
 });

@@ -7,6 +7,13 @@ import { formatBytes, formatInteger, formatMemory } from '../base/number-text.ts
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
+/** What of a prebuilt library matters here. */
+export interface FitLibrary {
+  needsShaderF16: boolean;
+  /** What its makers say it needs in all, and at which context; absent where nobody says. */
+  need?: { memoryBytes: number; contextLength: number };
+}
+
 /** What of a model matters here. */
 export interface FitModel {
   /** Of the weights, on disk and on the GPU alike. */
@@ -17,8 +24,8 @@ export interface FitModel {
   /** KV cache per token of context, of all layers together. */
   kvBytesPerToken: number | null;
   layerCount: number | null;
-  /** For a prebuilt library: what its makers say it needs in all, and at which context. */
-  prebuilt?: { memoryBytes: number; contextLength: number; needsShaderF16: boolean };
+  /** Of a prebuilt library; null or absent where it is generated. */
+  library?: FitLibrary | null;
 }
 
 /** What of the adapter matters here. Structurally a part of the engine's `AdapterReport`. */
@@ -102,10 +109,11 @@ export function kvBytesPerToken(architecture: {
  * 128 MiB (fit.test.ts compares). While weights are copied, a shard of at most 128 MiB is there twice.
  */
 export function memoryNeed(model: FitModel, contextLength: number | null): MemoryNeed {
-  const { byteLength: weightBytes, prebuilt } = model;
+  const { byteLength: weightBytes } = model;
+  const told = model.library?.need;
   const kvCacheBytes = (model.kvBytesPerToken ?? 0) * (contextLength ?? 0);
-  const workingBytes = prebuilt
-    ? Math.max(0, prebuilt.memoryBytes - weightBytes - (model.kvBytesPerToken ?? 0) * prebuilt.contextLength)
+  const workingBytes = told
+    ? Math.max(0, told.memoryBytes - weightBytes - (model.kvBytesPerToken ?? 0) * told.contextLength)
     : Math.min(128 * MIB, 24 * MIB + weightBytes / 64) + Math.min(128 * MIB, weightBytes);
   return {
     weightBytes,
@@ -225,7 +233,7 @@ function assessLimits(model: FitModel, adapter: FitAdapter): FitFinding[] {
       text: `The GPU allows ${formatInteger(adapter[limit])} ${unit}; ${formatInteger(needed)} are needed.`,
     }),
   );
-  if (model.prebuilt?.needsShaderF16 && !adapter.shaderF16) {
+  if (model.library?.needsShaderF16 && !adapter.shaderF16) {
     findings.push({
       verdict: 'impossible',
       text: 'Its prebuilt library needs 16-bit arithmetic (shader-f16), which the GPU does not have.',
@@ -250,7 +258,7 @@ function assessMemory(
   );
   // Our libraries bind a layer's keys, and its values, whole; prebuilt ones lay their cache out in their own way.
   const cacheBytesPerToken =
-    model.prebuilt || model.kvBytesPerToken === null || model.layerCount === null
+    model.library || model.kvBytesPerToken === null || model.layerCount === null
       ? 0
       : model.kvBytesPerToken / model.layerCount / 2;
   const isBound = (length: number | null) => cacheBytesPerToken * (length ?? 0) <= bindingBytes(adapter);
@@ -310,7 +318,7 @@ function assessSpeed(model: FitModel, adapter: FitAdapter): FitFinding[] {
       text: `The GPU shares the device's memory: at 100 GB/s, which few such devices reach, it writes at most ${speedLimit(model, 100e9)} tokens a second.`,
     });
   }
-  if (!adapter.shaderF16 && !model.prebuilt) {
+  if (!adapter.shaderF16 && !model.library) {
     findings.push({
       verdict: 'slow',
       text: 'The GPU has no 16-bit arithmetic (shader-f16): answers are as good, but slower.',

@@ -42,11 +42,17 @@ export interface ModelShard {
   sha256: string | null;
 }
 
-/** How to talk to the model: what the engine needs besides the tensors. */
-export interface ChatConfig {
+/** What it takes to write prompts. */
+export interface PromptConfig {
   template: ChatTemplate;
   /** Tokens that only templates may write, in the order of their ids. */
   controlTokens: readonly (ControlForm & { id: number })[];
+  /** Ids that end an answer. */
+  stopTokenIds: readonly number[];
+}
+
+/** How to talk to the model: what the engine needs besides the tensors. */
+export interface ChatConfig extends PromptConfig {
   /** Tokens of context the build is configured for; at most the architecture's. */
   contextLength: number;
   /** What its makers recommend. */
@@ -94,25 +100,18 @@ export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFil
   checkVersion(ours);
   const contextLength = fields.integer('context_window_size', 1, architecture.maxContextLength);
   const source = ours.object('source');
-  const controlTokens = ours.objects('control_tokens').map((token) => {
-    const id = token.integer('id', 0, vocabularySize - 1);
-    return { id, surface: token.string('surface'), privateForm: privateForm(id) };
-  });
+  const prompts = readPrompts(ours, vocabularySize);
   const { shards, matrices, vectors } = parseTensorCache(tensorCache);
   return {
     description: {
       architecture,
       tensors: joinTensors(architecture, matrices, vectors),
-      controlTokenIds: controlTokens.map((token) => token.id),
-      stopTokenIds: ours.integers('stop_token_ids', 0, vocabularySize - 1),
+      controlTokenIds: prompts.controlTokens.map((token) => token.id),
+      stopTokenIds: prompts.stopTokenIds,
     },
     shards,
     chat: {
-      template: {
-        id: ours.oneOf('template', TEMPLATE_IDS),
-        defaultSystemPrompt: optional(ours, 'default_system_prompt'),
-      },
-      controlTokens,
+      ...prompts,
       contextLength,
       temperature: fields.number('temperature', 0, 2),
       topP: fields.has('top_p') ? fields.number('top_p', 0, 1) : 1,
@@ -127,6 +126,40 @@ export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFil
       licence: optional(source, 'licence'),
       url: optional(source, 'url'),
     },
+  };
+}
+
+/** Value of `tramontane.layout` where weights and `model_config` are MLC's own, for a prebuilt library. */
+export const MLC_LAYOUT = 'mlc';
+
+/** True for a model that only its prebuilt library can run: of ours are its tokenizer and its prompts. */
+export function isMlcLayout(config: unknown): boolean {
+  const { tramontane } = config as { tramontane?: { layout?: unknown } | null };
+  return tramontane?.layout === MLC_LAYOUT;
+}
+
+/**
+ * Of the `mlc-chat-config.json` of such a model, as parsed JSON.
+ * @throws TramontaneError `config-invalid`
+ */
+export function parsePromptConfig(config: unknown): PromptConfig {
+  const fields = new FieldReader(config, CONFIG_FILE);
+  const ours = fields.object('tramontane');
+  checkVersion(ours);
+  return readPrompts(ours, fields.integer('vocab_size', 1, MAX_WIDTH));
+}
+
+function readPrompts(ours: FieldReader, vocabularySize: number): PromptConfig {
+  return {
+    template: {
+      id: ours.oneOf('template', TEMPLATE_IDS),
+      defaultSystemPrompt: optional(ours, 'default_system_prompt'),
+    },
+    controlTokens: ours.objects('control_tokens').map((token) => {
+      const id = token.integer('id', 0, vocabularySize - 1);
+      return { id, surface: token.string('surface'), privateForm: privateForm(id) };
+    }),
+    stopTokenIds: ours.integers('stop_token_ids', 0, vocabularySize - 1),
   };
 }
 

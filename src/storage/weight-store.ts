@@ -32,6 +32,12 @@ export interface StoredFile {
   sha256: string | null;
 }
 
+/** What a prebuilt model library asks for. */
+export interface LibraryFacts {
+  /** True where it needs the GPU feature `shader-f16`. */
+  needsShaderF16: boolean;
+}
+
 /** What people want to know of a model; null where its files do not tell. */
 export interface ModelFacts {
   name: string;
@@ -46,6 +52,8 @@ export interface ModelFacts {
   layerCount: number | null;
   /** SPDX identifier. */
   licence: string | null;
+  /** Null where it is generated. Absent where earlier versions stored the model. */
+  library?: LibraryFacts | null;
 }
 
 /** Where a model came from: a folder of a site that offers it, or what a person imported. */

@@ -24,6 +24,7 @@ const STORED: StoredModelInfo = {
   kvBytesPerToken: 4,
   layerCount: 2,
   licence: null,
+  library: null,
   source: { name: 'tiny.gguf', url: null },
   storedAt: 1,
 };

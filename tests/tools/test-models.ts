@@ -39,6 +39,7 @@ export async function serveModel(folder: string): Promise<ServedModel> {
 }
 
 export const TINY_MISTRAL_FOLDER = '.cache/tiny-mistral/model';
+export const TINY_MISTRAL_PLAIN_FOLDER = '.cache/tiny-mistral-plain/model';
 export const SMOLLM2_FOLDER = 'public/models/smollm2-135m-instruct';
 
 /** Models of `scripts/oracle/format_models.py`: builds as llama.cpp makes them, and one of the types these lack. */

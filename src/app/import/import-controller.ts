@@ -185,7 +185,7 @@ export class ImportController implements ReactiveController {
     const model: FitModel = {
       ...preview,
       byteLength: preview.storedBytes,
-      ...(entry?.source.kind === 'prebuilt' ? { prebuilt: fitModelOf(entry).prebuilt! } : {}),
+      ...(entry && { library: fitModelOf(entry).library ?? null }),
     };
     const contextLength = Math.min(entry?.contextLength ?? DEFAULT_CONTEXT, preview.maxContextLength);
     return { step: 'preview', candidate: { ...chosen, preview, model, contextLength }, error: null };

@@ -128,8 +128,7 @@ function describeEntry(entry: CatalogueModel): string {
   return [
     `${formatCount(parameterCount)} parameters`,
     `up to ${formatInteger(maxContextLength)} tokens`,
-    // WebLLM's own libraries bring theirs.
-    template === 'webllm' ? null : `template ${template}`,
+    `template ${template}`,
     temperature === null ? null : `temperature ${temperature}`,
     licence,
   ]

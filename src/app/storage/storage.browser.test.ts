@@ -51,6 +51,7 @@ test('lists models with what they are, where from and how large, the largest fir
   await expect
     .element(page.getByText('Q4_K_M · 24B parameters · 8,192 tokens of context · apache-2.0'))
     .toBeVisible();
+  await expect.element(page.getByText(/^q4f16_1 · prebuilt library, needs shader-f16 · /)).toBeVisible();
   await expect
     .element(page.getByText(/^From Mistral-Small.*\.gguf, huggingface\.co · stored .*2026/))
     .toBeVisible();

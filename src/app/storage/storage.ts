@@ -500,9 +500,10 @@ export class TramontaneStorage extends LitElement {
 }
 
 function describeModel(model: StoredModelInfo): string {
-  const { quantization, parameterCount, contextLength, licence } = model;
+  const { quantization, parameterCount, contextLength, licence, library } = model;
   return [
     quantization,
+    library === null ? null : `prebuilt library${library.needsShaderF16 ? ', needs shader-f16' : ''}`,
     parameterCount === null ? null : `${formatCount(parameterCount)} parameters`,
     contextLength === null ? null : `${formatInteger(contextLength)} tokens of context`,
     licence,

@@ -12,8 +12,9 @@ import { createTestClock } from '../../../tests/tools/test-clock.ts';
 import { MISTRAL_V11_JINJA } from '../../../tests/tools/tiny-mistral.ts';
 import { MemoryWeightStore, storedName } from '../../storage/weight-store.ts';
 import type { ImportSource } from '../api.ts';
-import { LIBRARY_FILE, withStoredLibrary } from '../fetch-model.ts';
+import { withStoredLibrary } from '../fetch-model.ts';
 import { StoreModelManager } from '../model-manager.ts';
+import { LIBRARY_FILE } from '../prebuilt-library.ts';
 
 const LIMITS = { maxRecordBytes: 64 << 10, maxShardBytes: 256 << 10 };
 const ID = 'tiny-mistral-q4f16_1';
@@ -148,7 +149,7 @@ test('from a host that answers 403 for what it does not have', async () => {
   }
 });
 
-test('with a library of its own: stored as it is, and known as such', async () => {
+test('with a library of its own: weights as they are, the library beside them, and known as such', async () => {
   const { manager, store } = create();
   const source: ImportSource = {
     kind: 'address',
@@ -156,7 +157,7 @@ test('with a library of its own: stored as it is, and known as such', async () =
     libraryUrl: `${server.url}tiny-mistral/tokenizer_config.json`,
   };
   const preview = await manager.inspectSource(source);
-  expect(preview).toMatchObject({ id: ID, layout: 'mlc', template: 'webllm', replaces: null });
+  expect(preview).toMatchObject({ id: ID, layout: 'mlc', template: 'mistral-v11', replaces: null });
   expect(await manager.importModel(source)).toMatchObject({ id: ID, byteLength: preview.storedBytes });
   expect(await store.listFiles(ID)).toContain(LIBRARY_FILE);
   expect(await withStoredLibrary(store, { id: ID })).toEqual({ id: ID, modelLibUrl: LIBRARY_FILE });

@@ -47,6 +47,28 @@ export function createModelConfig(facts: ModelConfigFacts): object {
     temperature: facts.temperature,
     top_p: facts.topP,
     repetition_penalty: facts.repetitionPenalty,
+    ...describeTokenizer(tokenizer),
+    tramontane: {
+      version: MODEL_FILES_VERSION,
+      name: origin.name,
+      quantization: origin.quantization,
+      parameter_count: origin.parameterCount,
+      ...describePrompts(template, tokenizer),
+      source: {
+        name: origin.sourceName,
+        ...(origin.sha256 === null ? {} : { sha256: origin.sha256 }),
+        ...(origin.licence === null ? {} : { licence: origin.licence }),
+        ...(origin.url === null ? {} : { url: origin.url }),
+      },
+    },
+  };
+}
+
+type TokenizerFacts = ModelConfigFacts['tokenizer'];
+
+/** What WebLLM is told of a tokenizer of ours, with no template of its own. */
+export function describeTokenizer(tokenizer: TokenizerFacts): object {
+  return {
     tokenizer_files: [TOKENIZER_FILE],
     // How WebLLM's grammars read the token table.
     tokenizer_info: {
@@ -55,24 +77,16 @@ export function createModelConfig(facts: ModelConfigFacts): object {
       strip_space_in_decode: tokenizer.addsSpacePrefix,
     },
     conv_template: plainTemplate(tokenizer.stopTokenIds),
-    tramontane: {
-      version: MODEL_FILES_VERSION,
-      name: origin.name,
-      quantization: origin.quantization,
-      parameter_count: origin.parameterCount,
-      template: template.id,
-      ...(template.defaultSystemPrompt === null
-        ? {}
-        : { default_system_prompt: template.defaultSystemPrompt }),
-      control_tokens: tokenizer.controlTokens.map(({ id, surface }) => ({ id, surface })),
-      stop_token_ids: tokenizer.stopTokenIds,
-      source: {
-        name: origin.sourceName,
-        ...(origin.sha256 === null ? {} : { sha256: origin.sha256 }),
-        ...(origin.licence === null ? {} : { licence: origin.licence }),
-        ...(origin.url === null ? {} : { url: origin.url }),
-      },
-    },
+  };
+}
+
+/** What we need to write prompts, as `models/model-files.ts` reads it under `tramontane`. */
+export function describePrompts(template: ChatTemplate, tokenizer: TokenizerFacts): object {
+  return {
+    template: template.id,
+    ...(template.defaultSystemPrompt === null ? {} : { default_system_prompt: template.defaultSystemPrompt }),
+    control_tokens: tokenizer.controlTokens.map(({ id, surface }) => ({ id, surface })),
+    stop_token_ids: tokenizer.stopTokenIds,
   };
 }
 

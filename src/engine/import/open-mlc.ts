@@ -1,13 +1,8 @@
 /** Opens a folder in MLC's layout: on a server, or as its files were chosen. */
-import { errorMessage, isTramontaneError, TramontaneError } from '../../base/errors.ts';
-import { privatiseTokenizerJson } from '../../formats/tokenizer/privatise.ts';
+import { TramontaneError } from '../../base/errors.ts';
 import { buildTokenizerFromTekken } from '../../formats/tokenizer/tekken.ts';
-import type { BuiltTokenizer } from '../../formats/tokenizer/tokenizer-json.ts';
-import type { ChatTemplate } from '../../models/chat-template.ts';
 import { FieldReader } from '../../models/field-reader.ts';
-import { recogniseMlcTemplate } from '../../models/mlc-template.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../../models/model-files.ts';
-import { recogniseTemplate, type TemplateFacts } from '../../models/recognise-template.ts';
 import type { Journal } from '../../storage/journal.ts';
 import { createPlannedSource } from '../download/planned-source.ts';
 import {
@@ -21,7 +16,9 @@ import { MAX_SMALL_FILE_BYTES, tooLarge } from '../download/small-files.ts';
 import { ATTEMPTS, FIRST_ATTEMPTS } from '../download/transfer.ts';
 import type { SourceAddress } from './address.ts';
 import { checkShards } from './checked-shards.ts';
+import { parseJson, remoteTextFolder, requireText, type TextFolder } from './folder-text.ts';
 import { type MlcShard, readMlcModel } from './mlc-model.ts';
+import { readChatTemplate, readMlcTokenizer, recogniseTemplateOf } from './mlc-prompts.ts';
 import {
   fileSource,
   localWeights,
@@ -31,16 +28,13 @@ import {
   type WeightSource,
   withoutQuery,
 } from './opened-source.ts';
-import { checkVocabulary, recommendedTemperature } from './prepare-gguf.ts';
-import { fetchRemoteText } from './remote-text.ts';
+import { recommendedTemperature } from './prepare-gguf.ts';
 import type { PreparedModel } from './source-model.ts';
+import { checkVocabulary } from './vocabulary-check.ts';
 
 /** A folder whose small files are read whole, and whose shards are read as one. */
-export interface ModelFolder {
-  name: string;
+export interface ModelFolder extends TextFolder {
   url: string | null;
-  /** @returns null where there is no such file. */
-  readText(name: string): Promise<string | null>;
   /** Tells states of files apart; null where that cannot be told but by their contents. */
   describe(names: readonly string[]): Promise<string | null>;
   /** @throws TramontaneError `shard-missing`, `shard-truncated` where a shard is not as it is listed */
@@ -50,17 +44,17 @@ export interface ModelFolder {
 /** Folders that were made before 2025 have the list under its older name. */
 const CACHE_FILES = [TENSOR_CACHE_FILE, 'ndarray-cache.json'];
 const TEKKEN_FILE = 'tekken.json';
-const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
-const TEMPLATE_FILE = 'chat_template.jinja';
+
 /** @throws as `readMlcModel`; TramontaneError `tokenizer-*`, `template-unsupported`, `download-failed` */
 export async function openMlcFolder(folder: ModelFolder): Promise<OpenedSource> {
   const config = await requireText(folder, [CONFIG_FILE]);
   const cache = await requireText(folder, CACHE_FILES);
   const parsedConfig = parseJson(config);
   const { model, shards, hasChecksums } = readMlcModel(parsedConfig, parseJson(cache), cache.name);
-  const tokenizerText = await requireText(folder, [TOKENIZER_FILE, TEKKEN_FILE]);
+  const file = await requireText(folder, [TOKENIZER_FILE, TEKKEN_FILE]);
   const fields = new FieldReader(parsedConfig, CONFIG_FILE);
-  const tokenizer = readTokenizer(tokenizerText, fields);
+  const tokenizer =
+    file.name === TEKKEN_FILE ? buildTokenizerFromTekken(file.text) : readMlcTokenizer(file.text, fields);
   checkVocabulary(tokenizer.vocabularySize, model.architecture.vocabularySize);
   const template = recogniseTemplateOf(await readChatTemplate(folder), parsedConfig, tokenizer);
   const prepared: PreparedModel = {
@@ -92,104 +86,6 @@ export async function openMlcFolder(folder: ModelFolder): Promise<OpenedSource> 
 /** MLC's folders are called `NAME-QUANTIZATION-MLC`. */
 export function nameOfFolder(name: string): string {
   return name.replace(/-q\df\d\d_\d-MLC$/i, '');
-}
-
-interface NamedText {
-  name: string;
-  text: string;
-}
-
-/**
- * The first of these files that there is. Some hosts answer 403 for what they do not have: that is an error only where
- * there is nothing else to take.
- */
-async function findText(
-  folder: ModelFolder,
-  names: readonly string[],
-): Promise<{ found: NamedText | null; refusal: unknown }> {
-  let refusal: unknown = null;
-  for (const name of names) {
-    try {
-      const text = await folder.readText(name);
-      if (text !== null) return { found: { name, text }, refusal: null };
-    } catch (error) {
-      if (!isTramontaneError(error) || error.data.status !== 403) throw error;
-      refusal ??= error;
-    }
-  }
-  return { found: null, refusal };
-}
-
-async function readText(folder: ModelFolder, names: readonly string[]): Promise<NamedText | null> {
-  return (await findText(folder, names)).found;
-}
-
-export async function requireText(folder: ModelFolder, names: readonly string[]): Promise<NamedText> {
-  const { found, refusal } = await findText(folder, names);
-  if (found !== null) return found;
-  if (refusal !== null) throw refusal;
-  throw new TramontaneError('config-invalid', `${folder.name} has no ${names.join(' and no ')}.`, {
-    nextStep:
-      'Choose a folder in the layout of MLC (mlc-chat-config.json, tensor-cache.json, tokenizer.json), or a GGUF.',
-    data: { file: names[0]!, isAbsent: true },
-  });
-}
-
-/** Whether it was for want of its configuration that a folder could not be opened: it is no model in MLC's layout. */
-export function lacksConfig(error: unknown): boolean {
-  return isTramontaneError(error) && error.data.isAbsent === true && error.data.file === CONFIG_FILE;
-}
-
-export function parseJson({ name, text }: NamedText): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new TramontaneError('config-invalid', `${name} is not JSON: ${errorMessage(error)}`, {
-      nextStep: 'Choose another build of the model.',
-      data: { file: name },
-      cause: error,
-    });
-  }
-}
-
-/** MLC's configuration names the ids that `tokenizer.json` does not. */
-function readTokenizer({ name, text }: NamedText, config: FieldReader): BuiltTokenizer {
-  if (name === TEKKEN_FILE) return buildTokenizerFromTekken(text);
-  const isList = config.has('eos_token_id') && config.isList('eos_token_id');
-  const ends = isList
-    ? config.integers('eos_token_id', 0, Number.MAX_SAFE_INTEGER)
-    : [config.integer('eos_token_id', 0)];
-  const conversation = config.has('conv_template') && config.isObject('conv_template');
-  const stops =
-    conversation && config.object('conv_template').has('stop_token_ids')
-      ? config.object('conv_template').integers('stop_token_ids', 0, Number.MAX_SAFE_INTEGER)
-      : [];
-  const [eosId] = ends;
-  if (eosId === undefined) throw config.invalid('eos_token_id', 'the id of a token');
-  const hasBos = config.has('bos_token_id') && !config.isNull('bos_token_id');
-  return privatiseTokenizerJson(text, {
-    bosId: hasBos ? config.integer('bos_token_id', 0) : null,
-    eosId,
-    stopTokenIds: [...new Set([...ends, ...stops])].filter((id) => id !== eosId),
-  });
-}
-
-/** Hugging Face writes one template, or a list of named ones; newer models have it in a file of its own. */
-async function readChatTemplate(folder: ModelFolder): Promise<string | null> {
-  const file = await readText(folder, [TOKENIZER_CONFIG_FILE]);
-  const value = file === null ? null : (parseJson(file) as { chat_template?: unknown } | null);
-  const template = value?.chat_template;
-  const list = Array.isArray(template) ? (template as ({ name?: unknown; template?: unknown } | null)[]) : [];
-  const chosen = list.find((entry) => entry?.name === 'default')?.template ?? template;
-  return typeof chosen === 'string' ? chosen : ((await readText(folder, [TEMPLATE_FILE]))?.text ?? null);
-}
-
-/** The makers' own template counts; what MLC was told to use, where there is none. */
-function recogniseTemplateOf(jinja: string | null, config: unknown, facts: TemplateFacts): ChatTemplate {
-  const { conv_template: convTemplate } = config as { conv_template?: unknown };
-  return jinja === null && convTemplate != null
-    ? recogniseMlcTemplate(convTemplate, facts)
-    : recogniseTemplate(jinja, facts);
 }
 
 /** What MLC writes where the makers recommend nothing. */
@@ -268,9 +164,8 @@ function folderOf(path: string): string {
 export function remoteFolder({ url, name }: SourceAddress, options: OpenOptions): ModelFolder {
   const urlOf = (file: string) => new URL(file, url).href;
   return {
-    name,
+    ...remoteTextFolder(url, name, options),
     url: withoutQuery(url),
-    readText: (file) => fetchText(urlOf(file), file, options),
     describe: async () => null,
     openShards(shards, journal) {
       // From the first answer on, a failure is one that may pass.
@@ -279,15 +174,6 @@ export function remoteFolder({ url, name }: SourceAddress, options: OpenOptions)
       return createPlannedSource(joinRemoteFiles(files), { journal, signal: options.signal });
     },
   };
-}
-
-async function fetchText(url: string, name: string, options: OpenOptions): Promise<string | null> {
-  try {
-    return (await fetchRemoteText(url, name, options)).text;
-  } catch (error) {
-    if (isTramontaneError(error) && (error.data.status === 404 || error.data.status === 410)) return null;
-    throw error;
-  }
 }
 
 /** A byte, since something must be asked for: a shard has no header, and there are a hundred of them. */

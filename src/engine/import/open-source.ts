@@ -5,9 +5,10 @@ import { createPlannedSource } from '../download/planned-source.ts';
 import { headBytesFor, joinRemoteFiles, openRemoteFile, type RemoteFile } from '../download/remote-file.ts';
 import { validatorOf } from '../download/transfer.ts';
 import { decodeName, parseAddress, type SourceAddress } from './address.ts';
+import { lacksConfig } from './folder-text.ts';
 import { findBuild } from './list-builds.ts';
 import { MAX_SPLITS, type NamedSource, openGguf } from './open-gguf.ts';
-import { chosenFolder, lacksConfig, openMlcFolder, remoteFolder } from './open-mlc.ts';
+import { chosenFolder, openMlcFolder, remoteFolder } from './open-mlc.ts';
 import {
   fileSource,
   localWeights,

@@ -1,15 +1,29 @@
-/** Models with a library of their own, which WebLLM runs by their folder's configuration. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+/** Models with a library of their own: what is stored of them, and what is refused. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type HostileServer, startHostileServer } from '../../../tests/tools/hostile-server.ts';
 import { createMlcFolder, type MlcConfig, type MlcFolder } from '../../../tests/tools/mlc-folder.ts';
+import { MINISTRAL3_CONVERSATION } from '../../../tests/tools/prebuilt-folder.ts';
 import { createTestClock } from '../../../tests/tools/test-clock.ts';
-import { CONFIG_FILE } from '../../models/model-files.ts';
+import { loadWebLlmTokenizer } from '../../../tests/tools/webllm-tokenizer.ts';
+import { renderConversation } from '../../models/chat-template.ts';
+import { CONFIG_FILE, parsePromptConfig, TOKENIZER_FILE } from '../../models/model-files.ts';
 import { MemoryWeightStore } from '../../storage/weight-store.ts';
 import type { ImportSource } from '../api.ts';
+import { exportModel } from '../export-model.ts';
+import { fetchModel } from '../fetch-model.ts';
 import { StoreModelManager } from '../model-manager.ts';
+import { LIBRARY_FILE } from '../prebuilt-library.ts';
+import { makePromptsOurs } from './prebuilt-prompts.ts';
 
 const LIMITS = { maxRecordBytes: 64 << 10, maxShardBytes: 100 << 10 };
 const ID = 'tiny-mistral-q4f16_1';
+
+/** As TVM writes it, with WGSL in its data. */
+const LIBRARY = toBytes('\0asm…\x01enable f16;\n\nfn main() { }');
+
+function toBytes(value: object | string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+}
 
 let folder: MlcFolder;
 let server: HostileServer;
@@ -20,10 +34,23 @@ beforeAll(async () => {
   const config: MlcConfig = JSON.parse(new TextDecoder().decode(folder.files.get(CONFIG_FILE)));
   Object.assign(config, { context_window_size: -1, sliding_window_size: 0, temperature: 0.7 });
   const files = new Map<string, Uint8Array>(folder.files);
-  files.set(CONFIG_FILE, new TextEncoder().encode(JSON.stringify(config)));
-  files.set('library.wasm', new Uint8Array(100));
+  files.set(CONFIG_FILE, toBytes(config));
+  files.set('library.wasm', LIBRARY);
+  const at = (path: string, contents: ReadonlyMap<string, Uint8Array>) =>
+    [...contents].map(([name, bytes]): [string, Uint8Array] => [`/${path}/${name}`, bytes]);
+  /** Without a template of its makers: MLC's tells. */
+  const variant = (path: string, changes: MlcConfig) => {
+    const contents = new Map(files);
+    contents.delete('tokenizer_config.json');
+    contents.set(CONFIG_FILE, toBytes({ ...config, ...changes }));
+    return at(path, contents);
+  };
   server = await startHostileServer(
-    new Map([...files].map(([name, bytes]) => [`/tiny-mistral/${name}`, bytes])),
+    new Map([
+      ...at('tiny-mistral', files),
+      ...variant('untold', { conv_template: MINISTRAL3_CONVERSATION, conv_config: { seps: ['x'] } }),
+      ...variant('strange', { conv_template: { name: 'gemma_instruction' } }),
+    ]),
   );
   const address = `${server.url}tiny-mistral/`;
   source = { kind: 'address', address, libraryUrl: `${address}library.wasm` };
@@ -80,12 +107,117 @@ test('the chosen context and the recommended temperature are what WebLLM will re
   expect(server.answers.filter(({ path }) => path.includes('shard'))).toEqual([]);
 });
 
-test('where nothing was chosen the folder’s own configuration is kept', async () => {
+test('where nothing was chosen: the folder’s own temperature, and the context that its library was built for', async () => {
   const { manager, store } = create();
   expect(await manager.inspectSource(source)).toMatchObject({ temperature: 0.7 });
-  await manager.importModel(source);
+  expect(await manager.importModel(source)).toMatchObject({ contextLength: 2048 });
   expect(await storedConfig(store)).toMatchObject({
-    ...{ context_window_size: -1, sliding_window_size: 0, temperature: 0.7 },
+    ...{ context_window_size: 2048, sliding_window_size: -1, temperature: 0.7 },
+  });
+});
+
+describe('prompts are ours', () => {
+  /** Typed text that WebLLM's own template and tokenizer would make something else of. */
+  const TYPED = 'Say $& and $$ {user_message} [INST] </s>';
+
+  test('control tokens have private forms, and WebLLM’s template is empty', async () => {
+    const { manager, store } = create();
+    expect(await manager.inspectSource(source)).toMatchObject({ template: 'mistral-v11' });
+    await manager.importModel(source);
+    const config = await storedConfig(store);
+    expect(config.conv_template).toMatchObject({
+      ...{ system_message: '', roles: { user: '', assistant: '', tool: '' }, seps: [''] },
+      ...{ stop_str: [], stop_token_ids: [2] },
+    });
+    const { template, controlTokens, stopTokenIds } = parsePromptConfig(config);
+    expect(stopTokenIds).toEqual([2]);
+    const tokenizer = await loadWebLlmTokenizer(await (await store.readFile(ID, TOKENIZER_FILE))!.text());
+    try {
+      const encode = (text: string) => [...tokenizer.encode(text)];
+      const typed = encode(TYPED);
+      const controls = new Set(controlTokens.map(({ id }) => id));
+      expect(typed.filter((id) => controls.has(id))).toEqual([]);
+      expect(tokenizer.decode(Int32Array.from(typed))).toBe(TYPED);
+      const turns = renderConversation(template, [{ role: 'user', content: TYPED }], controlTokens);
+      expect(turns.flatMap(({ text }) => encode(text))).toEqual([1, 3, ...typed, 4]);
+    } finally {
+      tokenizer.dispose();
+    }
+  });
+
+  test('where only MLC’s configuration tells of a template, that counts, and adds nothing', async () => {
+    const { manager, store } = create();
+    const address = `${server.url}untold/`;
+    const untold: ImportSource = { kind: 'address', address, libraryUrl: `${address}library.wasm` };
+    const { id, template } = await manager.inspectSource(untold);
+    expect(template).toBe('mistral-v13');
+    await manager.importModel(untold);
+    const config = JSON.parse(await (await store.readFile(id, CONFIG_FILE))!.text());
+    expect(config.conv_template).toMatchObject({ system_message: '', seps: [''] });
+    expect(config.conv_template).not.toHaveProperty('system_prefix_token_ids');
+    expect(config).not.toHaveProperty('conv_config');
+  });
+
+  test('an unknown template is refused by name before a shard is fetched', async () => {
+    const { manager, store } = create();
+    const address = `${server.url}strange/`;
+    const strange: ImportSource = { kind: 'address', address, libraryUrl: `${address}library.wasm` };
+    const refusal = { code: 'template-unsupported', message: expect.stringContaining('gemma_instruction') };
+    await expect(manager.inspectSource(strange)).rejects.toMatchObject(refusal);
+    await expect(manager.importModel(strange)).rejects.toMatchObject(refusal);
+    expect(server.answers.filter(({ path }) => path.includes('shard'))).toEqual([]);
+    expect(await store.listModels()).toEqual([]);
+    expect(await store.listPending()).toEqual([]);
+  });
+
+  describe('of a model that an earlier version stored as it was', () => {
+    /** Files as that version stored them, then as a load has them. */
+    async function load(path: string) {
+      const { store } = create();
+      const url = `${server.url}${path}/`;
+      await fetchModel({ id: ID, url, modelLibUrl: `${url}library.wasm` }, { store, baseUrl: url });
+      expect((await storedConfig(store)).tramontane).toBeUndefined();
+      const stored = { id: ID, modelLibUrl: LIBRARY_FILE };
+      return fetchModel(stored, { store, baseUrl: url, configure: makePromptsOurs });
+    }
+
+    test('they are, if MLC’s configuration tells the template', async () => {
+      const { config, smallFiles } = await load('untold');
+      expect(parsePromptConfig(config).template.id).toBe('mistral-v13');
+      const tokenizer = new TextDecoder().decode(smallFiles.get(TOKENIZER_FILE));
+      expect(tokenizer).not.toContain('"[INST]"');
+    });
+
+    test('if it does not, it is to be imported again', async () => {
+      await expect(load('strange')).rejects.toMatchObject({
+        code: 'template-unsupported',
+        message: expect.stringMatching(/earlier version.*gemma_instruction/),
+        nextStep: expect.stringMatching(/^Import the model again/),
+      });
+    });
+  });
+});
+
+describe('what the library needs of the GPU', () => {
+  test('is read from its kernels, and told', async () => {
+    const { manager, store } = create();
+    expect(await manager.importModel(source)).toMatchObject({ library: { needsShaderF16: true } });
+    const tar = await (await exportModel(store, ID)).contents.text();
+    expect(tar).toMatch(/"modelLibUrl": "[^"]+",\s+"needsShaderF16": true/);
+  });
+
+  test('also of a model that was stored before that was kept', async () => {
+    const { manager, store } = create();
+    await manager.importModel(source);
+    const { facts, ...model } = (await store.readModel(ID))!;
+    const { library: _, ...older } = facts!;
+    const blobs = await Promise.all(
+      model.smallFiles.map(
+        async ({ name }): Promise<[string, Blob]> => [name, (await store.readFile(ID, name))!],
+      ),
+    );
+    await store.writeModel({ ...model, facts: older }, new Map(blobs));
+    expect(await manager.listStoredModels()).toMatchObject([{ library: { needsShaderF16: true } }]);
   });
 });
 

@@ -1,18 +1,25 @@
 /**
- * Models in MLC's layout that come with a library of their own: stored as their folder has them, library included, and
- * run by WebLLM as it would run them.
+ * Models in MLC's layout that come with a library of their own: weights and library are stored as their folder has
+ * them, and run by WebLLM as it would run them; prompts are ours.
  */
 import { TramontaneError } from '../../base/errors.ts';
-import { CONFIG_FILE, TENSOR_CACHE_FILE } from '../../models/model-files.ts';
+import {
+  CONFIG_FILE,
+  parsePromptConfig,
+  TENSOR_CACHE_FILE,
+  TOKENIZER_FILE,
+} from '../../models/model-files.ts';
 import { type StoredFile, type StoredModel, sumBytes, type WeightStore } from '../../storage/weight-store.ts';
 import type { ImportPreview, Progress } from '../api.ts';
 import { fetchModel } from '../fetch-model.ts';
 import { listShards } from '../shard-list.ts';
 import { readModelFacts } from '../stored-models.ts';
 import { parseAddress } from './address.ts';
-import { nameOfFolder, parseJson, remoteFolder, requireText } from './open-mlc.ts';
+import { parseJson, remoteTextFolder, requireText, type TextFolder } from './folder-text.ts';
+import { nameOfFolder } from './open-mlc.ts';
 import { type OpenOptions, withoutQuery } from './opened-source.ts';
 import { describePending, describeWhole, modelId } from './plan-source.ts';
+import { makePromptsOurs } from './prebuilt-prompts.ts';
 
 export interface PrebuiltSource {
   address: string;
@@ -32,6 +39,7 @@ interface PrebuiltFolder {
   id: string;
   name: string;
   url: string;
+  folder: TextFolder;
   config: unknown;
   shards: readonly StoredFile[];
   parameterCount: number;
@@ -45,7 +53,7 @@ async function openFolder({ address }: PrebuiltSource, options: OpenOptions): Pr
       data: { address },
     });
   }
-  const folder = remoteFolder(parsed, options);
+  const folder = remoteTextFolder(parsed.url, parsed.name, options);
   const config = parseJson(await requireText(folder, [CONFIG_FILE]));
   const cache = parseJson(await requireText(folder, [TENSOR_CACHE_FILE]));
   const shards = listShards(cache);
@@ -55,6 +63,7 @@ async function openFolder({ address }: PrebuiltSource, options: OpenOptions): Pr
     id: modelId(name, quantization ?? 'mlc'),
     name,
     url: parsed.url,
+    folder,
     config,
     shards,
     parameterCount: countParameters(cache, shards),
@@ -69,16 +78,18 @@ function countParameters(cache: unknown, shards: readonly StoredFile[]): number 
   return Number.isSafeInteger(count) && count > 0 ? count : Math.round((sumBytes(shards) * 8) / 4.5);
 }
 
-/** As `previewImport`. */
+/** As `previewImport`. @throws TramontaneError as `makePromptsOurs` */
 export async function previewPrebuilt(
   store: WeightStore,
   source: PrebuiltSource,
   options: OpenOptions,
 ): Promise<ImportPreview> {
-  const { id, name, url, config, shards, parameterCount } = await openFolder(source, options);
+  const { id, name, url, folder, shards, parameterCount, ...given } = await openFolder(source, options);
+  const { text: tokenizer } = await requireText(folder, [TOKENIZER_FILE]);
+  const { config } = await makePromptsOurs({ config: configure(given.config, source), tokenizer }, folder);
   const facts = readModelFacts(config, { id, name });
   const byteLength = sumBytes(shards);
-  const { temperature } = configure(config, source) as { temperature?: unknown };
+  const { temperature } = config as { temperature?: unknown };
   const pending = await describePending(store, id);
   // Its shards are named by their contents: what is there of such is used, whatever build it was of.
   const isUsable = (await store.readPending(id))?.identity === null;
@@ -93,7 +104,7 @@ export async function previewPrebuilt(
     maxContextLength: facts.maxContextLength ?? facts.contextLength ?? 1,
     kvBytesPerToken: facts.kvBytesPerToken,
     layerCount: facts.layerCount,
-    template: 'webllm',
+    template: parsePromptConfig(config).template.id,
     temperature: typeof temperature === 'number' ? temperature : 1,
     licence: null,
     source: { name, url: withoutQuery(url) },
@@ -104,7 +115,7 @@ export async function previewPrebuilt(
   };
 }
 
-/** @throws TramontaneError as `fetchModel` */
+/** @throws TramontaneError as `fetchModel` and `makePromptsOurs` */
 export async function storePrebuilt(
   store: WeightStore,
   source: PrebuiltSource,
@@ -117,7 +128,11 @@ export async function storePrebuilt(
     {
       ...{ store, baseUrl: url, wait: false, restart, clock, stallMs, onProgress },
       ...(signal && { signal }),
-      configure: (config) => configure(config, source, contextLength),
+      configure: ({ config, tokenizer }, folder) =>
+        makePromptsOurs(
+          { config: folder === null ? config : configure(config, source, contextLength), tokenizer },
+          folder,
+        ),
     },
   );
   return (await store.readModel(id))!;

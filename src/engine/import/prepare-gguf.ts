@@ -1,5 +1,4 @@
 /** From a GGUF's header to everything that is known of the model before a weight is read. */
-import { TramontaneError } from '../../base/errors.ts';
 import { FILE_TYPES } from '../../formats/gguf/ggml-types.ts';
 import {
   type Gguf,
@@ -15,6 +14,7 @@ import { recogniseTemplate } from '../../models/recognise-template.ts';
 import { readSourceModel } from './gguf-architecture.ts';
 import type { PreparedModel } from './source-model.ts';
 import { parseSplitName } from './split-names.ts';
+import { checkVocabulary } from './vocabulary-check.ts';
 
 export interface PrepareOptions {
   /** What to write of the source, over what it tells itself. */
@@ -54,16 +54,6 @@ function prepare(gguf: Gguf, options: PrepareOptions): PreparedModel {
     },
     origin: describeOrigin(gguf, model.parameterCount, options.origin ?? {}),
   };
-}
-
-/** @throws TramontaneError `tokenizer-invalid` where tokens have no row in the embedding */
-export function checkVocabulary(tokens: number, rows: number): void {
-  if (tokens <= rows) return;
-  throw new TramontaneError(
-    'tokenizer-invalid',
-    `The tokenizer has ${tokens} tokens, the embedding ${rows} rows`,
-    { data: { field: 'tokenizer.ggml.tokens', tokens, rows } },
-  );
 }
 
 /** What Mistral recommends for Small; for other models a middle way. */

@@ -1,8 +1,8 @@
 /** Texts on a server that are read whole: the small files of a folder, and the pages of a list. */
 import { withRetries } from '../download/retry.ts';
 import { MAX_SMALL_FILE_BYTES, tooLarge } from '../download/small-files.ts';
-import { FIRST_ATTEMPTS, transfer } from '../download/transfer.ts';
-import { type OpenOptions, withoutQuery } from './opened-source.ts';
+import { type DownloadOptions, FIRST_ATTEMPTS, transfer } from '../download/transfer.ts';
+import { withoutQuery } from './opened-source.ts';
 
 export interface RemoteText {
   text: string;
@@ -15,7 +15,7 @@ export interface RemoteText {
  * @throws TramontaneError `download-failed`, with `data.status` where the server refused; `config-invalid` for one that
  *   is too large; `signal.reason`
  */
-export function fetchRemoteText(url: string, name: string, options: OpenOptions): Promise<RemoteText> {
+export function fetchRemoteText(url: string, name: string, options: DownloadOptions): Promise<RemoteText> {
   return withRetries({ ...options, attempts: FIRST_ATTEMPTS }, () =>
     transfer({ url, cache: 'no-cache' }, options, async (response, chunks) => {
       const decoder = new TextDecoder();

@@ -38,7 +38,7 @@ async function fetchSmallFile(name: string, url: string, options: DownloadOption
     for await (const chunk of chunks) {
       byteLength += chunk.byteLength;
       if (byteLength > MAX_SMALL_FILE_BYTES) throw tooLarge(name, url);
-      parts.push(chunk);
+      parts.push(chunk.slice());
     }
     return await new Blob(parts).arrayBuffer();
   });

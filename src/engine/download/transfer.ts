@@ -29,6 +29,8 @@ export const ATTEMPTS = 8;
 export const FIRST_ATTEMPTS = 3;
 /** New bytes after which failures before count no more. */
 export const PROGRESS_BYTES = 256 << 10;
+/** Most bytes of a chunk. */
+const CHUNK_BYTES = 256 << 10;
 
 /** What tells one state of a file on a server from another. */
 export interface FileState {
@@ -49,7 +51,7 @@ export interface TransferRequest {
   acceptStatus?: number;
 }
 
-/** Reads a body; each chunk once. */
+/** Reads a body; each chunk once, and used before the next: they may have the same memory. */
 export type Chunks = AsyncIterable<Uint8Array<ArrayBuffer>>;
 
 /**
@@ -116,24 +118,54 @@ async function ask(request: TransferRequest, signal: AbortSignal): Promise<Respo
 }
 
 async function* readChunks(
-  response: Response,
+  { body }: Response,
   signal: AbortSignal,
   watchdog: Watchdog,
   onBytes: (byteLength: number) => void,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  const reader = response.body?.getReader();
-  if (reader === undefined) return;
-  const read = () => abortable(reader.read(), signal);
+  if (body === null) return;
+  const reader = createReader(body);
   try {
-    for (let chunk = await read(); !chunk.done; chunk = await read()) {
-      watchdog.note(chunk.value.byteLength);
-      onBytes(chunk.value.byteLength);
-      yield chunk.value;
+    for (;;) {
+      const chunk = await abortable(reader.read(), signal);
+      if (chunk === null) return;
+      watchdog.note(chunk.byteLength);
+      onBytes(chunk.byteLength);
+      yield chunk;
     }
   } finally {
-    // Nobody waits for it: what fails about a body that is not wanted any more concerns nobody.
-    reader.cancel().catch(() => undefined);
+    reader.cancel();
   }
+}
+
+interface ChunkReader {
+  /** @returns null at the end */
+  read(): Promise<Uint8Array<ArrayBuffer> | null>;
+  cancel(): void;
+}
+
+/** Into the same memory each time, where the platform can: gigabytes of chunks would pile up as garbage. */
+function createReader(body: ReadableStream<Uint8Array<ArrayBuffer>>): ChunkReader {
+  // Nobody waits for it: what fails about a body that is not wanted any more concerns nobody.
+  const cancel = (reader: ReadableStreamGenericReader) => reader.cancel().catch(() => undefined);
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: 'byob' });
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const own = body.getReader();
+    return { read: async () => (await own.read()).value ?? null, cancel: () => cancel(own) };
+  }
+  let memory = new ArrayBuffer(CHUNK_BYTES);
+  return {
+    async read() {
+      const { done, value } = await reader.read(new Uint8Array(memory));
+      if (done) return null;
+      memory = value.buffer;
+      return value;
+    },
+    cancel: () => cancel(reader),
+  };
 }
 
 /** A weak ETag never matches in If-Range (RFC 9110, 13.1.5). */

@@ -8,6 +8,7 @@
 import { FormatError } from '../../base/errors.ts';
 import { clip } from '../../base/shown.ts';
 import { type ByteSource, shortRead } from '../byte-source.ts';
+import { decodeShortUtf8 } from './short-utf8.ts';
 
 const WINDOW_BYTES = 1 << 20;
 
@@ -116,6 +117,8 @@ export class HeaderReader {
   /** `length` bytes of UTF-8. @throws FormatError naming `field` where they are not. */
   readUtf8(length: number, field: string): string {
     const start = this.#advance(length);
+    const short = decodeShortUtf8(this.#window, start, start + length);
+    if (short !== null) return short;
     try {
       return this.#decoder.decode(this.#window.subarray(start, start + length));
     } catch (cause) {

@@ -2,6 +2,7 @@
  * Bytes of one source as they came from the network, in pieces by their offset, kept until what they are needed for is
  * stored: so that an interrupted download goes on at the byte.
  */
+import { createBlob } from './create-blob.ts';
 import type { Key, KeyValueStore } from './key-value.ts';
 
 export interface JournalPiece {
@@ -50,7 +51,7 @@ export class Journal {
 
   async write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     const key = this.#key({ offset, byteLength: bytes.byteLength });
-    await this.#attempt('write', () => this.#values.change({ put: [[key, new Blob([bytes])]] }));
+    await this.#attempt('write', () => this.#values.change({ put: [[key, createBlob(bytes)]] }));
   }
 
   async delete(pieces: readonly JournalPiece[]): Promise<void> {

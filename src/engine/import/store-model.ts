@@ -3,6 +3,7 @@
  * interrupted import goes on with the next shard; then the manifest, which makes the model whole.
  */
 import { CONFIG_FILE } from '../../models/model-files.ts';
+import { createBlob } from '../../storage/create-blob.ts';
 import { withModelLock } from '../../storage/model-lock.ts';
 import { requireRoom } from '../../storage/quota.ts';
 import {
@@ -120,7 +121,7 @@ class StoreSink implements ModelSink {
     const { name, byteLength } = shard;
     const file: StoredFile = { name, storedName: storedName(name, sha256), byteLength, sha256 };
     const shards = [...this.#shards, file];
-    await this.#store.writePending(this.#pending(shards), new Map([[file.storedName, new Blob([bytes])]]));
+    await this.#store.writePending(this.#pending(shards), new Map([[file.storedName, createBlob(bytes)]]));
     this.#shards = shards;
     await this.#weights.forgetJournal(sourceRanges(shard));
   }

@@ -90,6 +90,27 @@ test('what does not fit in memory is read again, and checked again', async () =>
   expect(reads).toEqual(['0+1000', '1000+10', '1010+700', '1710+500', '0+1000', '1010+700']);
 });
 
+test('shards of about one length are read into the same memory', async () => {
+  const inner = source();
+  const buffers = new Set<ArrayBuffer>();
+  const recording: WeightSource = {
+    ...inner,
+    async readInto(offset, target) {
+      buffers.add(target.buffer);
+      target.set(await inner.read(offset, target.byteLength));
+    },
+  };
+  // Of at most 4200 bytes, 700 are usual: the first is longer, the second short, the third and the fourth are usual.
+  const weights = checkShards(recording, list('md5'), 4200);
+  const wholes = [0, 1000, 1010, 1710].map((offset, i) => ({ offset, byteLength: LENGTHS[i]! }));
+  weights.expect(wholes);
+  for (const { offset, byteLength } of wholes) {
+    const bytes = await weights.read(offset, byteLength);
+    expect(Buffer.compare(bytes, contents.subarray(offset, offset + byteLength)), `${offset}`).toBe(0);
+  }
+  expect(Array.from(buffers, ({ byteLength }) => byteLength)).toEqual([1000, 10, 700]);
+});
+
 test('without checksums it is read by the ranges that are asked for', async () => {
   await readAll(checkShards(source(), list(null)));
   expect(reads).toEqual(['900+100', '1000+10', '1010+40', '1710+500', '0+900', '1050+660']);

@@ -11,8 +11,10 @@ import type { ByteRange } from '../download/planned-source.ts';
 import type { MlcShard } from './mlc-model.ts';
 import type { WeightSource } from './opened-source.ts';
 
-/** Besides the one that is being read: what is over is read again when it is needed. */
-const HELD_BYTES = 256 << 20;
+/** Unless a single one is larger. What is over is read again when it is needed. */
+const HELD_BYTES = 192 << 20;
+/** Of these, a usual shard at most: MLC's writer fills shards up to 32 MiB; a larger one has one tensor. */
+const USUAL_PART = 6;
 
 const NEXT_STEP =
   'The file is damaged, or of another build than the list: download it again, or choose another build.';
@@ -43,12 +45,14 @@ class CheckedShards implements WeightSource {
   readonly #heldBytes: number;
   /** The one that was read last at the end. */
   readonly #held = new Set<ShardState>();
-  /** Used again: what is left to the garbage collector would pile up. */
-  #spare = new Uint8Array(0);
+  readonly #usualBytes: number;
+  /** Buffers of `#usualBytes` that were used before: left to the garbage collector they would pile up. */
+  readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
 
   constructor(inner: WeightSource, shards: readonly MlcShard[], heldBytes: number) {
     this.#inner = inner;
     this.#heldBytes = heldBytes;
+    this.#usualBytes = Math.floor(heldBytes / USUAL_PART);
     const starts = startsOf(shards);
     this.#states = shards.map((shard, i) => ({
       shard,
@@ -126,9 +130,10 @@ class CheckedShards implements WeightSource {
 
   #hold(state: ShardState): Promise<Uint8Array<ArrayBuffer>> {
     if (state.bytes !== null) return state.bytes;
-    this.#makeRoom(state.range.byteLength);
+    const buffer = this.#takeBuffer(state);
+    this.#makeRoom(buffer.byteLength);
     this.#held.add(state);
-    state.bytes = this.#readChecked(state);
+    state.bytes = this.#readChecked(state, buffer.subarray(0, state.range.byteLength));
     state.bytes.catch(() => {
       this.#held.delete(state);
       state.bytes = null;
@@ -136,26 +141,30 @@ class CheckedShards implements WeightSource {
     return state.bytes;
   }
 
-  /** Gives up those that have been held longest. */
+  /** Gives up buffers that nobody uses, then those that have been held longest. */
   #makeRoom(byteLength: number): void {
     let held = byteLength;
-    for (const { range } of this.#held) held += range.byteLength;
+    for (const state of this.#held) held += this.#memoryOf(state);
+    const spare = Math.max(0, Math.floor((this.#heldBytes - held) / this.#usualBytes));
+    this.#buffers.splice(spare);
     for (const state of this.#held) {
       if (held <= this.#heldBytes) return;
       this.#held.delete(state);
       state.bytes = null;
-      held -= state.range.byteLength;
+      held -= this.#memoryOf(state);
     }
   }
 
   #giveUp(state: ShardState, bytes: Uint8Array<ArrayBuffer>): void {
     this.#held.delete(state);
     state.bytes = null;
-    if (bytes.buffer.byteLength > this.#spare.byteLength) this.#spare = new Uint8Array(bytes.buffer);
+    if (bytes.buffer.byteLength === this.#usualBytes) this.#buffers.push(new Uint8Array(bytes.buffer));
   }
 
-  async #readChecked({ shard, range }: ShardState): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = this.#takeBuffer(range.byteLength);
+  async #readChecked(
+    { shard, range }: ShardState,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     await this.#readInner(range, bytes);
     if (await matchChecksum(bytes, shard)) return bytes;
     // Parts of it may have been journalled when the file was another.
@@ -165,11 +174,16 @@ class CheckedShards implements WeightSource {
     throw checksumError(shard.name, shard, NEXT_STEP);
   }
 
-  #takeBuffer(byteLength: number): Uint8Array<ArrayBuffer> {
-    const spare = this.#spare;
-    if (spare.byteLength < byteLength) return new Uint8Array(byteLength);
-    this.#spare = new Uint8Array(0);
-    return spare.subarray(0, byteLength);
+  /** A shard of about the usual length has a buffer that others may use after it. */
+  #memoryOf({ range }: ShardState): number {
+    const isUsual = range.byteLength > this.#usualBytes / 2 && range.byteLength <= this.#usualBytes;
+    return isUsual ? this.#usualBytes : range.byteLength;
+  }
+
+  #takeBuffer(state: ShardState): Uint8Array<ArrayBuffer> {
+    const byteLength = this.#memoryOf(state);
+    const used = byteLength === this.#usualBytes ? this.#buffers.pop() : undefined;
+    return used ?? new Uint8Array(byteLength);
   }
 
   async #readInner(range: ByteRange, target: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<void> {

@@ -90,6 +90,22 @@ test('what does not fit in memory is read again, and checked again', async () =>
   expect(reads).toEqual(['0+1000', '1000+10', '1010+700', '1710+500', '0+1000', '1010+700']);
 });
 
+test('what takes all memory by itself is held until what is read with it has come', async () => {
+  const weights = checkShards(source(), list('md5'), 500);
+  const quants = { offset: 0, byteLength: 1000 };
+  const scales = { offset: 1000, byteLength: 10 };
+  weights.expect([quants, scales]);
+  for (const [offset, length] of [
+    [0, 500],
+    [1000, 5],
+    [500, 500],
+    [1005, 5],
+  ] as const) {
+    await weights.read(offset, length);
+  }
+  expect(reads).toEqual(['0+1000', '1000+10']);
+});
+
 test('shards of about one length are read into the same memory', async () => {
   const inner = source();
   const buffers = new Set<ArrayBuffer>();

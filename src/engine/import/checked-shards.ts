@@ -11,8 +11,10 @@ import type { ByteRange } from '../download/planned-source.ts';
 import type { MlcShard } from './mlc-model.ts';
 import type { WeightSource } from './opened-source.ts';
 
-/** Unless a single one is larger. What is over is read again when it is needed. */
+/** What is over is read again when it is needed. */
 const HELD_BYTES = 192 << 20;
+/** A shard with a single tensor, however large, is held until its scales have come, which take an eighth of it. */
+const WITH_SCALES = 1.25;
 /** Of these, a usual shard at most: MLC's writer fills shards up to 32 MiB; a larger one has one tensor. */
 const USUAL_PART = 6;
 
@@ -51,7 +53,8 @@ class CheckedShards implements WeightSource {
 
   constructor(inner: WeightSource, shards: readonly MlcShard[], heldBytes: number) {
     this.#inner = inner;
-    this.#heldBytes = heldBytes;
+    const largest = Math.max(0, ...shards.map(({ byteLength }) => byteLength));
+    this.#heldBytes = Math.max(heldBytes, WITH_SCALES * largest);
     this.#usualBytes = Math.floor(heldBytes / USUAL_PART);
     const starts = startsOf(shards);
     this.#states = shards.map((shard, i) => ({

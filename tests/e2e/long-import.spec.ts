@@ -21,11 +21,11 @@ declare const tramontane: CommandApi;
 
 const LEAST_BYTES = 4e9;
 /**
- * What the process may grow by: we hold about 250 MiB, WebCrypto's copy of a shard included; the rest is garbage, which
- * V8 collects when it sees fit (534 to 638 MiB were seen). In Node all of the process stays below 512 MiB
- * (tests/import/long-import.test.ts).
+ * What the page's process may grow by: 330 to 360 MiB were seen, of which we hold about 230 (a shard, a copy of it that
+ * WebCrypto or a Blob makes, a window of what is fetched). The browser's process has Blobs until they are on the disk and
+ * their handles have been collected: 290 to 370 MiB were seen.
  */
-const MEMORY_BYTES = 768 * 2 ** 20;
+const MEMORY_BYTES = { renderer: 448 * 2 ** 20, browser: 640 * 2 ** 20 };
 const TIMEOUT_MS = 3_000_000;
 
 /** What the page tells of its import, in its title: that is seen without anything attached. */
@@ -103,7 +103,9 @@ test('4 GB of a file of 14 GB, in bounded memory', async () => {
     expect(bytes).toBeGreaterThanOrEqual(LEAST_BYTES);
     // What the aborted import has fetched is kept.
     expect(told.pendingBytes).toBeGreaterThan(0.95 * LEAST_BYTES);
-    expect(peak.get('renderer')! - idle.get('renderer')!).toBeLessThan(MEMORY_BYTES);
+    for (const [type, mostBytes] of Object.entries(MEMORY_BYTES)) {
+      expect(peak.get(type)! - idle.get(type)!, type).toBeLessThan(mostBytes);
+    }
   } finally {
     await end(browser);
     await site.close();

@@ -3,7 +3,8 @@
  * sub-path and without special headers (scripts/lib/static-server.mjs).
  */
 import { defineConfig } from 'playwright/test';
-import { chromiumArguments, findChromium } from './tests/tools/chromium.ts';
+import { findChromium } from './scripts/lib/chromium.ts';
+import { chromiumArguments } from './tests/tools/chromium.ts';
 
 const executablePath = findChromium();
 if (executablePath === null) {

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
+import { findChromium } from './scripts/lib/chromium.ts';
 import { hostileCommands } from './tests/hostile/browser-commands.ts';
-import { chromiumArguments, f16ChromiumPath, findChromium } from './tests/tools/chromium.ts';
+import { chromiumArguments, f16ChromiumPath } from './tests/tools/chromium.ts';
 import { softwareVulkan } from './tests/tools/vulkan.ts';
 
 /**

@@ -9,8 +9,8 @@ import { resolveModel } from './lib/model-argument.ts';
 
 const HELP = `Usage: npm run ask -- [options] "question"
 
-Asks a model, running in a headless Chrome or Chromium on this machine's GPU. The answer goes to stdout as it is
-generated; progress and statistics go to stderr.
+Asks a model, running in a headless Chrome or Chromium on this machine's GPU (on the processor where there is none). The
+answer goes to stdout as it is generated; progress and statistics go to stderr.
 
   --model ID|FOLDER|FILE.gguf  a model of the site, an imported folder, or a GGUF. Default: the built-in model
   --system TEXT                system prompt
@@ -85,6 +85,7 @@ async function main(signal: AbortSignal): Promise<void> {
 
   const line = createProgressLine();
   const model = await resolveModel(values.model, { signal, onProgress: line.show });
+  line.end();
   try {
     const answer = await runInSite(
       model,

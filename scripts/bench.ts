@@ -12,9 +12,9 @@ import { FULL, SUITES } from '../src/bench/workloads.ts';
 import type { LoadOptions } from '../src/engine/api.ts';
 import type { lower } from '../src/modellib/lower.ts';
 import { CONFIG_FILE } from '../src/models/model-files.ts';
-import { findChromium } from '../tests/tools/chromium.ts';
 import { BenchOutput, requireWritable } from './lib/bench-output.ts';
 import { type BenchArguments, benchInBrowser, benchOnEngine } from './lib/bench-runtimes.ts';
+import { requireChromium } from './lib/chromium.ts';
 import { createProgressLine, runCommand, UsageError } from './lib/command-line.ts';
 import { openCommittedGguf } from './lib/committed-models.ts';
 import { resolveModel } from './lib/model-argument.ts';
@@ -178,9 +178,7 @@ async function compare(
   markdownFile: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const executablePath = findChromium();
-  if (executablePath === null)
-    throw new UsageError('Install Chrome or Chromium, or set TRAMONTANE_CHROMIUM to its path.');
+  const executablePath = requireChromium();
   const model = await resolveModel(undefined, { signal, onProgress: () => undefined });
   const gguf = await openCommittedGguf(model.id);
   try {

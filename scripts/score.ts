@@ -55,6 +55,7 @@ async function main(signal: AbortSignal): Promise<void> {
 
   const line = createProgressLine();
   const model = await resolveModel(values.model, { signal, onProgress: line.show });
+  line.end();
   const score = values.runtime === 'browser' ? scoreInBrowser : scoreOnDawn;
   const result = await score(model, request, line.show, signal);
   line.end();

@@ -8,8 +8,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { f16ChromiumPath, findChromium } from '../tests/tools/chromium.ts';
+import { f16ChromiumPath } from '../tests/tools/chromium.ts';
 import { softwareVulkan } from '../tests/tools/vulkan.ts';
+import { findChromium } from './lib/chromium.ts';
 import { ROOT } from './lib/up-to-date.ts';
 
 const full = process.argv.includes('--full');

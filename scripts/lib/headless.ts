@@ -2,8 +2,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BrowserContext, chromium, type Page } from 'playwright';
-import { fromWireError, TramontaneError, type WireError } from '../../src/base/errors.ts';
-import { chromiumArguments, findChromium } from '../../tests/tools/chromium.ts';
+import { fromWireError, type WireError } from '../../src/base/errors.ts';
+import type { AdapterReport } from '../../src/engine/api.ts';
+import { openOnGpu, requireChromium } from './chromium.ts';
 import { tryProcessLock } from './lock.ts';
 import type { ResolvedModel } from './model-argument.ts';
 import { SITE } from './site.ts';
@@ -23,6 +24,8 @@ export interface CommandPage<Event> {
 
 export interface HeadlessSite {
   page: Page;
+  /** Null where the browser offers no WebGPU. */
+  adapter: AdapterReport | null;
   /** Where the model's files are served. */
   modelUrl: string;
   close(): Promise<void>;
@@ -68,16 +71,19 @@ async function forgetOtherModels(id: string): Promise<void> {
   }
 }
 
+async function readAdapter(): Promise<AdapterReport | null> {
+  return (globalThis as unknown as CommandPage<never>).tramontane.engine.getAdapter();
+}
+
+/** @throws TramontaneError `webgpu-unavailable` where there is no browser */
 export async function openHeadlessSite(model: ResolvedModel): Promise<HeadlessSite> {
-  const executablePath = findChromium();
-  if (executablePath === null) {
-    throw new TramontaneError('webgpu-unavailable', 'No Chrome or Chromium was found on this machine.', {
-      nextStep:
-        'Install Chrome or Chromium (on Debian: apt-get install chromium), or set TRAMONTANE_CHROMIUM to its path.',
-    });
-  }
+  const executablePath = requireChromium();
+  return openOnGpu((args) => openSite(model, { executablePath, args }));
+}
+
+async function openSite(model: ResolvedModel, start: BrowserStart): Promise<HeadlessSite> {
   const mounts = { '/': SITE, '/command-model/': model.folder };
-  const { context, server, release } = await openBrowser(executablePath, mounts);
+  const { context, server, release } = await openBrowser(start, mounts);
   const close = async () => {
     await context.browser()?.close();
     await context.close();
@@ -94,7 +100,8 @@ export async function openHeadlessSite(model: ResolvedModel): Promise<HeadlessSi
     await page.goto(new URL('ask.html', server.url).href);
     await page.waitForFunction(() => 'tramontane' in globalThis);
     await page.evaluate(forgetOtherModels, model.id);
-    return { page, modelUrl: new URL('command-model/', server.url).href, close };
+    const adapter = await page.evaluate(readAdapter);
+    return { page, adapter, modelUrl: new URL('command-model/', server.url).href, close };
   } catch (error) {
     await close();
     throw error;
@@ -105,13 +112,18 @@ export async function openHeadlessSite(model: ResolvedModel): Promise<HeadlessSi
 const PROFILE = join(ROOT, '.cache/command-browser');
 const PROFILE_PORT = 41_773;
 
+interface BrowserStart {
+  executablePath: string;
+  args: string[];
+}
+
 /** A browser with the profile that is kept; where another command uses that, or its port, one with a fresh profile. */
 async function openBrowser(
-  executablePath: string,
+  start: BrowserStart,
   mounts: Record<string, string>,
 ): Promise<{ context: BrowserContext; server: StaticServer; release(): Promise<void> }> {
   // Commands close it themselves, some after they have asked the page for what it has.
-  const launch = { executablePath, args: chromiumArguments, handleSIGINT: false };
+  const launch = { ...start, handleSIGINT: false };
   const release = await tryProcessLock(join(PROFILE, 'lock'));
   const server =
     release === null

@@ -22,7 +22,7 @@ import {
 } from '../../src/bench/comparison.ts';
 import { REPEATS_PER_SAMPLE } from '../../src/bench/workloads.ts';
 import type { AdapterReport } from '../../src/engine/api.ts';
-import { chromiumArguments } from '../../tests/tools/chromium.ts';
+import { openOnGpu } from './chromium.ts';
 import type { FileSource } from './file-source.ts';
 import { createProcessorProbe } from './processor-probe.ts';
 import { SITE } from './site.ts';
@@ -86,32 +86,20 @@ export async function compareWithWllama(options: ComparisonOptions): Promise<Com
   });
   try {
     await copySource(model.gguf, join(folder, 'model.gguf'));
-    const browser = await chromium.launch({
-      executablePath: options.executablePath,
-      args: chromiumArguments,
-      // The command ends the browser itself, and what it has copied.
-      handleSIGINT: false,
-      // See vitest.config.ts: more threads than cores to spare make lavapipe slower.
-      env: { LP_NUM_THREADS: '1', ...process.env } as Record<string, string>,
-    });
-    const close = () => void browser.close();
-    signal?.addEventListener('abort', close, { once: true });
+    const { page, adapter, close } = await openOnGpu((args) =>
+      openPage(new URL('ask.html', server.url).href, { executablePath: options.executablePath, args }),
+    );
+    const closeNow = () => void close();
+    signal?.addEventListener('abort', closeNow, { once: true });
     try {
       signal?.throwIfAborted();
-      const page = await browser.newPage();
-      // esbuild, which runs these scripts, wraps named functions in a helper that the page does not have.
-      await page.addInitScript('globalThis.__name = (value) => value;');
-      await page.addInitScript(watchWorkers);
-      await page.goto(new URL('ask.html', server.url).href);
-      await page.waitForFunction(() => 'tramontane' in globalThis);
-      await page.evaluate(installHarness);
-      return await compare(page, model.id, { ...options, loads, turns, outputTokens, sentences });
+      return await compare(page, adapter, model.id, { ...options, loads, turns, outputTokens, sentences });
     } catch (error) {
       signal?.throwIfAborted();
       throw error;
     } finally {
-      signal?.removeEventListener('abort', close);
-      await browser.close();
+      signal?.removeEventListener('abort', closeNow);
+      await close();
     }
   } finally {
     await server.close();
@@ -119,25 +107,61 @@ export async function compareWithWllama(options: ComparisonOptions): Promise<Com
   }
 }
 
+/** A page of the site with both engines, in a browser of its own. */
+async function openPage(
+  url: string,
+  start: { executablePath: string; args: string[] },
+): Promise<{ page: Page; adapter: AdapterReport | null; close(): Promise<void> }> {
+  const browser = await chromium.launch({
+    ...start,
+    // The command ends the browser itself, and what it has copied.
+    handleSIGINT: false,
+    // See vitest.config.ts: more threads than cores to spare make lavapipe slower.
+    env: { LP_NUM_THREADS: '1', ...process.env } as Record<string, string>,
+  });
+  const close = () => browser.close();
+  try {
+    const page = await browser.newPage();
+    // esbuild, which runs these scripts, wraps named functions in a helper that the page does not have.
+    await page.addInitScript('globalThis.__name = (value) => value;');
+    await page.addInitScript(watchWorkers);
+    await page.goto(url);
+    await page.waitForFunction(() => 'tramontane' in globalThis);
+    await page.evaluate(installHarness);
+    return { page, adapter: await callHarness(page, 'adapter'), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function callHarness<Name extends keyof Harness>(
+  page: Page,
+  name: Name,
+  ...input: Parameters<Harness[Name]>
+): ReturnType<Harness[Name]> {
+  return page.evaluate(
+    ([method, values]) => {
+      const { comparison } = globalThis as unknown as {
+        comparison: Record<string, (...all: unknown[]) => unknown>;
+      };
+      return comparison[method]?.(...values);
+    },
+    [name, input] as [string, unknown[]],
+  ) as ReturnType<Harness[Name]>;
+}
+
 async function compare(
   page: Page,
+  adapter: AdapterReport | null,
   modelId: string,
   options: ComparisonOptions &
     Required<Pick<ComparisonOptions, 'loads' | 'turns' | 'outputTokens' | 'sentences'>>,
 ): Promise<ComparisonReport> {
   const harness = <Name extends keyof Harness>(name: Name, ...input: Parameters<Harness[Name]>) =>
-    page.evaluate(
-      ([method, values]) => {
-        const { comparison } = globalThis as unknown as {
-          comparison: Record<string, (...all: unknown[]) => unknown>;
-        };
-        return comparison[method]?.(...values);
-      },
-      [name, input] as [string, unknown[]],
-    ) as ReturnType<Harness[Name]>;
+    callHarness(page, name, ...input);
   const step = (text: string) => options.onStep?.(text);
 
-  const adapter = await harness('adapter');
   if (adapter === null) {
     throw new TramontaneError('webgpu-unavailable', 'The browser offers no WebGPU.', {
       nextStep: 'Update the browser and the graphics driver.',

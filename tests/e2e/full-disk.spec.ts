@@ -7,10 +7,11 @@ import { mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, expect, type Page, test } from 'playwright/test';
+import { findChromium } from '../../scripts/lib/chromium.ts';
 import { SITE } from '../../scripts/lib/site.ts';
 import { startStaticServer } from '../../scripts/lib/static-server.mjs';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
-import { chromiumArguments, findChromium } from '../tools/chromium.ts';
+import { chromiumArguments } from '../tools/chromium.ts';
 import { startHostileServer } from '../tools/hostile-server.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 

@@ -10,9 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { chromium, expect, type Page, test } from 'playwright/test';
+import { findChromium } from '../../scripts/lib/chromium.ts';
 import { SITE } from '../../scripts/lib/site.ts';
 import { startStaticServer } from '../../scripts/lib/static-server.mjs';
-import { chromiumArguments, findChromium } from '../tools/chromium.ts';
+import { chromiumArguments } from '../tools/chromium.ts';
 import { firstLine, startScript } from '../tools/first-line.ts';
 import { readBrowserMemory } from '../tools/process-memory.ts';
 

@@ -7,13 +7,14 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BrowserContext, chromium, expect, type Page, test } from 'playwright/test';
+import { findChromium } from '../../scripts/lib/chromium.ts';
 import { importToFolder } from '../../scripts/lib/import-folder.ts';
 import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
 import type { Progress } from '../../src/engine/api.ts';
 import { memorySource } from '../../src/formats/byte-source.ts';
-import { chromiumArguments, findChromium } from '../tools/chromium.ts';
+import { chromiumArguments } from '../tools/chromium.ts';
 import {
   type HostileServer,
   type HostileServerOptions,

@@ -1,15 +1,15 @@
 /**
- * `npm start`: from a fresh clone to the site in a browser. Installs what is missing, builds, serves the production
- * build, opens it. Uses Node's own modules only, since nothing may be installed yet.
+ * `npm start`: from a fresh clone to the site in a browser. Installs what is missing, builds what has changed, serves the
+ * production build, opens it. Uses Node's own modules only, since nothing may be installed yet.
  *
  *   --port N    serve on port N (default 4173, or a free one if that is taken)
  *   --no-open   do not open a browser
  */
 import { spawn } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { isInstalled, isSiteCurrent } from './lib/freshness.mjs';
 import { startStaticServer } from './lib/static-server.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -43,13 +43,6 @@ function npm(...args) {
   });
 }
 
-function isInstalled() {
-  const installed = join(root, 'node_modules/.package-lock.json');
-  return (
-    existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
-  );
-}
-
 function openBrowser(url) {
   const [command, args] =
     process.platform === 'darwin'
@@ -65,8 +58,8 @@ function openBrowser(url) {
 
 try {
   // Not `npm ci`: see docs/decisions/002-libraries.md, on the lock file.
-  if (!isInstalled()) await npm('install');
-  await npm('run', 'build');
+  if (!isInstalled(root)) await npm('install');
+  if (!isSiteCurrent(root)) await npm('run', 'build');
 } catch (error) {
   console.error(`\n${error.message}`);
   process.exit(1);
@@ -80,5 +73,8 @@ const server = await startStaticServer({ mounts, port: wantedPort }).catch((erro
   }
   return startStaticServer({ mounts, port: 0 });
 });
+// Asked to stop, it has done what it was for: npm would call anything but 0 a failure.
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.once(signal, () => server.close().then(() => process.exit(0)));
 console.log(`\nTramontane is at ${server.url}  (Ctrl-C stops it)`);
 if (!values['no-open'] && process.env.CI === undefined) openBrowser(server.url);

@@ -22,7 +22,7 @@ declare const tramontane: CommandApi;
 
 const LEAST_BYTES = 4e9;
 /**
- * What the page's process may grow by: 330 to 360 MiB were seen, of which we hold about 230 (a shard, a copy of it that
+ * What the page's process may grow by: 330 to 365 MiB were seen, of which we hold about 230 (a shard, a copy of it that
  * WebCrypto or a Blob makes, a window of what is fetched). The browser's process has Blobs until they are on the disk and
  * their handles have been collected: 290 to 370 MiB were seen.
  */

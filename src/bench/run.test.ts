@@ -115,7 +115,7 @@ describe('the kernel view', () => {
     const estimates: BenchEstimate[] = [];
     const { report, wasLoaded } = await runKernels({
       suites: ['standard', 'kernels'],
-      measureKernels: async (description, { onProgress, signal, ...options }) => {
+      measureKernels: async (description, { onProgress, signal, probe, ...options }) => {
         asked.push(description, options);
         onProgress?.({ stage: 'timing', done: 5, total: 20 });
         return kernelReportSample;
@@ -138,12 +138,29 @@ describe('the kernel view', () => {
       depths: [0, 96],
       repetitions: 2,
       load: { disable: ['subgroups'] },
-      measureKernels: async (_, { onProgress, signal, ...options }) => {
+      measureKernels: async (_, { onProgress, signal, probe, ...options }) => {
         asked = options;
         return kernelReportSample;
       },
     });
     expect(asked).toEqual({ depth: 96, repetitions: 2, prefillTokens: 256, disable: ['subgroups'] });
+  });
+
+  test('that was disturbed says so', async () => {
+    const { report } = await runKernels({
+      measureKernels: async () => ({
+        ...kernelReportSample,
+        disturbances: [
+          { kind: 'stolen', count: 2, text: 'the host took 40 % of a core' },
+          { kind: 'clock', count: 1, text: 'the clock of the GPU went backwards' },
+        ],
+      }),
+    });
+    expect(report.labels).toEqual(expect.arrayContaining(['stolen', 'clock']));
+    expect(report.notes).toEqual([
+      'kernels: rounds of samples disturbed: 2, since the host took 40 % of a core.',
+      'kernels: batches taken again: 1, since the clock of the GPU went backwards.',
+    ]);
   });
 
   test('that fails leaves what was measured before, and says why', async () => {

@@ -80,7 +80,7 @@ export type MeasureKernels = (
   model: ModelDescription,
   options: Pick<
     MeasureKernelsOptions,
-    'disable' | 'depth' | 'prefillTokens' | 'repetitions' | 'signal' | 'onProgress'
+    'disable' | 'depth' | 'prefillTokens' | 'repetitions' | 'probe' | 'signal' | 'onProgress'
   >,
 ) => Promise<KernelReport>;
 
@@ -407,6 +407,7 @@ class Run {
       ...(disable === undefined ? {} : { disable }),
       ...this.#kernelsSize(),
       prefillTokens: usualPrefillChunk(model.adapter),
+      probe: this.#options.probe,
       signal,
       onProgress: (progress) => {
         const now = clock.now();
@@ -424,6 +425,11 @@ class Run {
         });
       },
     });
+    for (const { kind, count, text } of this.#kernels.disturbances) {
+      this.#recorder.label(kind);
+      const what = kind === 'clock' ? 'batches taken again' : 'rounds of samples disturbed';
+      this.#recorder.note(`kernels: ${what}: ${count}, since ${text}.`);
+    }
   }
 
   async #runTest(test: PlannedTest, startMs: number, etaMs: (samples: number) => number): Promise<void> {

@@ -3,6 +3,7 @@
  * does not fit is said. Times are asserted by large ratios only: other programs run on this machine too.
  */
 import { describe, expect, test } from 'vitest';
+import type { BusyProbe } from '../../src/bench/busy-probe.ts';
 import { openBenchDevice } from '../../src/bench/kernels/bench-device.ts';
 import { DeviceBuffers } from '../../src/bench/kernels/device-buffers.ts';
 import { createDeviceModel } from '../../src/bench/kernels/device-model.ts';
@@ -134,6 +135,33 @@ describe.skipIf(skip || !isNode)('known answers', () => {
     );
     expect(inside!.microseconds / outside!.microseconds).toBeGreaterThan(1 / 3);
     expect(inside!.microseconds / outside!.microseconds).toBeLessThan(3);
+  });
+
+  test('disturbed rounds are told, in no figure, and taken again where the probe knows their end', async () => {
+    /** Others have the processor in the rounds of these numbers. */
+    const disturbedIn = (rounds: number[], repeats: boolean): BusyProbe => {
+      let round = 0;
+      return {
+        repeats,
+        async start() {
+          const disturber = { kind: 'busy', text: 'others' } as const;
+          const isDisturbed = rounds.includes(round++);
+          return { stop: async () => (isDisturbed ? disturber : null) };
+        },
+      };
+    };
+    const counts = ({ decode }: KernelReport) =>
+      decode.kernels.map(({ samples, uncounted }) => [samples.length, uncounted.length]);
+    const all = (report: KernelReport, row: number[]) => report.decode.kernels.map(() => row);
+
+    const once = await measure({ repetitions: 2, probe: disturbedIn([0], true) });
+    expect(counts(once)).toEqual(all(once, [2, 1]));
+    expect(once.disturbances).toEqual([{ kind: 'busy', count: 1, text: 'others' }]);
+    const marked = await measure({ repetitions: 2, probe: disturbedIn([0], false) });
+    expect(counts(marked)).toEqual(all(marked, [1, 1]));
+    const always = await measure({ repetitions: 2, probe: disturbedIn([0, 1, 2, 3], true) });
+    expect(counts(always)).toEqual(all(always, [4, 0]));
+    expect(always.disturbances).toEqual([{ kind: 'busy', count: 4, text: 'others' }]);
   });
 
   test('an abort ends it with its reason', async () => {

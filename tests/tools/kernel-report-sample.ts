@@ -17,6 +17,7 @@ function timing(values: Partial<KernelTiming>): KernelTiming {
     gflopsPerSecond: 1000,
     shareOfTime: 1,
     samples: [99, 100, 104],
+    uncounted: [],
     ...values,
   };
 }
@@ -73,5 +74,6 @@ export const kernelReportSample: KernelReport = {
     kernels: [timing({ phase: 'prefill', flops: 1e9, gflopsPerSecond: 3000 })],
   },
   before: null,
+  disturbances: [],
   notes: ['Something to know.'],
 };

@@ -107,6 +107,30 @@ export async function batchClock({ device, wait }: BenchDevice, nothing: BoundSt
   };
 }
 
+/** How often a batch is timed again whose end the clock puts before its beginning. */
+const CLOCK_TRIES = 4;
+
+/**
+ * Times batches whose clock went backwards once more: some drivers set timestamps back when the GPU changes its power.
+ * @param onFault is told of each
+ * @returns a clock that throws TramontaneError `feature-missing` where it happens again and again
+ */
+export function forwardClock(clock: GpuClock, onFault: () => void): GpuClock {
+  return {
+    ...clock,
+    async time(batch) {
+      for (let tries = 0; tries < CLOCK_TRIES; tries++) {
+        const microseconds = await clock.time(batch);
+        if (microseconds >= 0) return microseconds;
+        onFault();
+      }
+      throw new TramontaneError('feature-missing', 'The clock of this GPU goes backwards.', {
+        nextStep: 'Update the graphics driver, and measure again.',
+      });
+    },
+  };
+}
+
 /** One pass in which `steps` take turns, `count` dispatches in all, from step number `first` on. */
 export function repeated(steps: readonly BoundStep[], count: number, first = 0): Batch {
   return [[Array.from({ length: count }, (_, i) => steps[(first + i) % steps.length]!)]];
@@ -124,10 +148,12 @@ export interface Timed {
   estimate: number;
   /** Microseconds of one repetition. */
   samples: number[];
+  /** Those of disturbed rounds. */
+  uncounted: number[];
 }
 
 export function timed(batchOf: Timed['batchOf']): Timed {
-  return { batchOf, repeats: 1, estimate: 0, samples: [] };
+  return { batchOf, repeats: 1, estimate: 0, samples: [], uncounted: [] };
 }
 
 function moreRepeats(clock: GpuClock, repeats: number, microseconds: number): number {

@@ -3,7 +3,7 @@ import { describeModel, SMALL_SHAPE } from '../../../tests/tools/describe-model.
 import { kernelReportSample } from '../../../tests/tools/kernel-report-sample.ts';
 import { planCaps } from '../../../tests/tools/plan-caps.ts';
 import { lower } from '../../modellib/lower.ts';
-import { addSample, type Batch, calibrate, type GpuClock, timed } from './gpu-clock.ts';
+import { addSample, type Batch, calibrate, forwardClock, type GpuClock, timed } from './gpu-clock.ts';
 import { kernelRatios } from './kernel-ratios.ts';
 import { median } from './kernel-report.ts';
 import { kernelTables } from './kernel-tables.ts';
@@ -58,6 +58,18 @@ describe('calibration', () => {
     expect(work.repeats).toBeGreaterThan(100);
     expect(work.samples.length).toBe(4);
     for (const sample of work.samples) expect(Math.abs(sample / 40 - 1)).toBeLessThan(0.05);
+  });
+});
+
+test('a batch in which the GPU’s clock went backwards is taken again, and told; a clock that always does ends it', async () => {
+  const times = [-3, Number.NaN, 20, -1, 30];
+  let faults = 0;
+  const base = { kind: 'timestamp-query', batchMicroseconds: 10, destroy() {} } as const;
+  const clock = forwardClock({ ...base, time: async () => times.shift() ?? -1 }, () => faults++);
+  expect([await clock.time([]), await clock.time([]), faults]).toEqual([20, 30, 3]);
+  await expect(clock.time([])).rejects.toMatchObject({
+    code: 'feature-missing',
+    nextStep: expect.any(String),
   });
 });
 

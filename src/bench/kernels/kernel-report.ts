@@ -1,5 +1,6 @@
 /** What the kernel view finds: where the time of a step goes, kernel by kernel, on this GPU. Plain data. */
 import type { AdapterReport } from '../../engine/api.ts';
+import type { Disturber } from '../busy-probe.ts';
 
 /** Decode: one token. Prefill: one chunk of tokens. */
 export type Phase = 'decode' | 'prefill';
@@ -31,6 +32,18 @@ export interface KernelTiming {
   shareOfTime: number;
   /** Microseconds of one dispatch, each the mean of a batch. */
   samples: number[];
+  /** Those of disturbed rounds, which are in no figure. */
+  uncounted: number[];
+}
+
+/** What went wrong while kernels were timed. */
+export interface KernelDisturbance {
+  /** `clock`: the GPU's clock went backwards within a batch, which was taken again. Else of whole rounds. */
+  kind: Disturber['kind'] | 'clock';
+  /** Rounds, or batches. */
+  count: number;
+  /** As the second half of a sentence. */
+  text: string;
 }
 
 /** One step of a phase: a token or a chunk, embedding to logits; in decode with the draw of the next token. */
@@ -66,6 +79,8 @@ export interface KernelReport {
   prefill: PhaseReport;
   /** Other plans for the same model, measured in turns with these; null where there was nothing to compare with. */
   before: { decode: PhaseReport; prefill: PhaseReport } | null;
+  /** What disturbed it. Disturbed rounds are in no figure, unless all were. */
+  disturbances: KernelDisturbance[];
   /** What a reader has to know to trust the figures. */
   notes: string[];
 }

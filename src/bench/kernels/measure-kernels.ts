@@ -6,10 +6,11 @@
 import type { LoadOptions } from '../../engine/api.ts';
 import { lower } from '../../modellib/lower.ts';
 import type { ModelDescription } from '../../models/model-description.ts';
+import { type BusyProbe, blindProbe, type Disturber } from '../busy-probe.ts';
 import { type BenchDevice, openBenchDevice } from './bench-device.ts';
 import { createDeviceModel, type DeviceModel } from './device-model.ts';
-import { type GpuClock, openClock } from './gpu-clock.ts';
-import type { KernelReport, Phase } from './kernel-report.ts';
+import { forwardClock, type GpuClock, openClock } from './gpu-clock.ts';
+import type { KernelDisturbance, KernelReport, Phase } from './kernel-report.ts';
 import { nothingStep, OwnKernels } from './own-kernels.ts';
 import { PhaseTimer } from './phase-timer.ts';
 import { measureRoofs, prepareRoofs } from './roofs.ts';
@@ -32,6 +33,8 @@ export interface MeasureKernelsOptions {
   prefillTokens: number;
   /** Samples of each time. */
   repetitions: number;
+  /** Watches each round of samples. Default: nothing is known of other programs. */
+  probe?: BusyProbe;
   /** Default: timestamp queries where the device has them, unless they contradict the time that passed. */
   clock?: GpuClock['kind'];
   /** Most bytes of weights and KV caches. Default: what the device grants; in software 2 GiB. */
@@ -49,6 +52,9 @@ export interface MeasureKernelsOptions {
 const SOFTWARE_BYTES = 2 ** 31;
 /** A processor computes for so long that its caches matter little: a few layers tell as much as all. */
 const SOFTWARE_LAYERS = 4;
+
+/** Disturbed rounds are taken again, where the probe knows when that is over: so many are taken for each asked for. */
+const MOST_ROUNDS = 2;
 
 /**
  * @throws TramontaneError `webgpu-unavailable`, `adapter-limits`, `out-of-memory` where not one layer fits,
@@ -76,13 +82,22 @@ async function measure(
   model: ModelDescription,
   options: MeasureKernelsOptions,
 ): Promise<KernelReport> {
-  const { depth, prefillTokens, repetitions, signal, onProgress = () => undefined } = options;
+  const {
+    depth,
+    prefillTokens,
+    repetitions,
+    probe = blindProbe,
+    signal,
+    onProgress = () => undefined,
+  } = options;
 
   onProgress({ stage: 'roofs', done: 0, total: 1 });
   const roofWork = await prepareRoofs(bench, own);
   const word = bench.device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE });
   const nothing = await own.bind(nothingStep(), { word });
-  const { clock, notes } = await openClock(bench, nothing, roofWork.copies, options.clock);
+  const opened = await openClock(bench, nothing, roofWork.copies, options.clock);
+  let clockFaults = 0;
+  const clock = forwardClock(opened.clock, () => clockFaults++);
   const roofs = await measureRoofs(roofWork, clock);
   // Room for the weights.
   roofWork.destroy();
@@ -108,7 +123,8 @@ async function measure(
     measured.push({ deviceModel, prefill: timer('prefill'), decode: timer('decode') });
   }
   const phases = measured.flatMap(({ prefill, decode }) => [prefill, decode]);
-  const total = (repetitions + 1) * phases.reduce((sum, { count }) => sum + count, 0);
+  const roundSteps = phases.reduce((sum, { count }) => sum + count, 0);
+  let total = (repetitions + 1) * roundSteps;
   let done = 0;
   const step = () => {
     signal?.throwIfAborted();
@@ -116,9 +132,23 @@ async function measure(
   };
   for (const phase of phases) await phase.calibrate(step);
   // Rounds: what changes over time (heat, other programs) changes every figure alike.
-  for (let round = 0; round < repetitions; round++) {
-    // Back and forth: neither of two variants is always the later one.
-    for (const phase of round % 2 === 0 ? phases : phases.toReversed()) await phase.sample(step);
+  const disturbers: Disturber[] = [];
+  for (let round = 0, counted = 0; counted < repetitions && round < repetitions * MOST_ROUNDS; round++) {
+    const watch = await probe.start();
+    let disturber: Disturber | null = null;
+    const forget: (() => void)[] = [];
+    try {
+      // Back and forth: neither of two variants is always the later one.
+      for (const phase of round % 2 === 0 ? phases : phases.toReversed())
+        forget.push(await phase.sample(step));
+    } finally {
+      disturber = await watch.stop();
+    }
+    if (disturber === null || !probe.repeats) counted++;
+    else total += roundSteps;
+    if (disturber === null) continue;
+    disturbers.push(disturber);
+    for (const forgetSamples of forget) forgetSamples();
   }
   clock.destroy();
 
@@ -139,8 +169,19 @@ async function measure(
     decode,
     prefill,
     before: before ?? null,
-    notes: [...notes, ...modelNotes(deviceModel, maxLayers)],
+    disturbances: describeDisturbances(disturbers, clockFaults),
+    notes: [...opened.notes, ...modelNotes(deviceModel, maxLayers)],
   };
+}
+
+function describeDisturbances(disturbers: readonly Disturber[], clockFaults: number): KernelDisturbance[] {
+  const found: KernelDisturbance[] = (['busy', 'stolen'] as const).flatMap((kind) => {
+    const [first, ...others] = disturbers.filter((disturber) => disturber.kind === kind);
+    return first === undefined ? [] : [{ kind, count: 1 + others.length, text: first.text }];
+  });
+  if (clockFaults > 0)
+    found.push({ kind: 'clock', count: clockFaults, text: 'the clock of the GPU went backwards' });
+  return found;
 }
 
 function modelNotes({ layers, decode, prefill }: DeviceModel, maxLayers: number): string[] {

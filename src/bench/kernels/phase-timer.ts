@@ -56,7 +56,7 @@ export class PhaseTimer {
   readonly #phase: DevicePhase;
   readonly #kernels = new Map<string, TimedKernel>();
   readonly #step: Timed;
-  readonly #cpuSamples: number[] = [];
+  readonly #cpu = { samples: [] as number[], uncounted: [] as number[] };
 
   constructor(bench: BenchDevice, clock: GpuClock, phase: DevicePhase) {
     this.#bench = bench;
@@ -94,16 +94,28 @@ export class PhaseTimer {
     }
   }
 
-  /** One sample of everything. */
-  async sample(onDone: () => void): Promise<void> {
+  /**
+   * One sample of everything.
+   * @returns what takes them out of the figures again
+   */
+  async sample(onDone: () => void): Promise<() => void> {
+    const rows = [...this.#all(), this.#cpu];
+    const before = rows.map(({ samples }) => samples.length);
     for (const work of this.#all()) {
       const { repeats, samples, estimate } = work;
       const enough = samples.length >= 2 && samples.length * repeats * estimate > ENOUGH_MICROSECONDS;
       if (!enough) await addSample(this.#clock, work);
       onDone();
     }
-    this.#cpuSamples.push(this.#timeEncoding());
+    this.#cpu.samples.push(this.#timeEncoding());
     await this.#bench.wait(this.#bench.device.queue.onSubmittedWorkDone());
+    return () => {
+      for (const [i, { samples, uncounted }] of rows.entries()) {
+        // Fewer than before: all were taken anew.
+        const first = samples.length < before[i]! ? 0 : before[i]!;
+        uncounted.push(...samples.splice(first));
+      }
+    };
   }
 
   /** Microseconds to encode and submit a step as WebLLM's runtime does: uniforms and bind groups anew, many passes. */
@@ -127,9 +139,17 @@ export class PhaseTimer {
     return (elapsed * 1000) / steps;
   }
 
+  /** Where nothing counts, everything does: a figure with a warning is better than none. */
+  #settle(): void {
+    for (const row of [...this.#all(), this.#cpu]) {
+      if (row.samples.length === 0) row.samples.push(...row.uncounted.splice(0));
+    }
+  }
+
   report(roofs: Roofs): PhaseReport {
+    this.#settle();
     const { phase, tokens, depth, variables, steps, wholeModel } = this.#phase;
-    const timings = [...this.#kernels.values()].map(({ name, work, bound, samples }) => {
+    const timings = [...this.#kernels.values()].map(({ name, work, bound, samples, uncounted }) => {
       const dispatches = wholeModel.get(name)!;
       const microseconds = median(samples);
       const bytes = evaluateAmount(work.bytes, variables);
@@ -150,6 +170,7 @@ export class PhaseTimer {
         gflopsPerSecond: flops === null ? null : flops / microseconds / 1000,
         shareOfTime: 0,
         samples: [...samples],
+        uncounted: [...uncounted],
       };
       return { timing, missing: dispatches - bound.length };
     });
@@ -163,7 +184,7 @@ export class PhaseTimer {
       tokens,
       depth,
       dispatches,
-      cpuMicroseconds: (median(this.#cpuSamples) * dispatches) / steps.length,
+      cpuMicroseconds: (median(this.#cpu.samples) * dispatches) / steps.length,
       gpuMicroseconds: median(this.#step.samples) + missing,
       kernelMicroseconds,
       kernels: timings

@@ -2,7 +2,7 @@
  * The kernel view measures what it says it does: a kernel made slow is found, by name and share; two clocks agree; what
  * does not fit is said. Times are asserted by large ratios only: other programs run on this machine too.
  */
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { BusyProbe } from '../../src/bench/busy-probe.ts';
 import { openBenchDevice } from '../../src/bench/kernels/bench-device.ts';
 import { DeviceBuffers } from '../../src/bench/kernels/device-buffers.ts';
@@ -84,7 +84,14 @@ function measureUsual(): Promise<KernelReport> {
   return usual;
 }
 
-test.skipIf(skip)('a report, by the timestamps of the device', async () => {
+// Times are compared here, which other programs may disturb: then they are taken again.
+const again = { retry: 2 };
+beforeEach(({ task }) => {
+  if ((task.result?.retryCount ?? 0) > 0) usual = undefined;
+});
+
+test.skipIf(skip)('a report, by the timestamps of the device', again, async () => {
+  stages.length = 0;
   const report = await measureUsual();
   expectSound(report);
   expect(report.clock).toBe('timestamp-query');
@@ -111,7 +118,7 @@ test.skipIf(skip)('a report, by the timestamps of the device', async () => {
 });
 
 describe.skipIf(skip || !isNode)('known answers', () => {
-  test('a kernel made slow is found by either clock, also where one layer of three fits', async () => {
+  test('a kernel made slow is found by either clock, also where one layer of three fits', again, async () => {
     const altered = { lower: slowDown('attention-values', 200_000), maxBytes: 1, repetitions: 2 };
     const before = await measureUsual();
     const stamped = await measure(altered);

@@ -79,7 +79,9 @@ test.describe('with a scripted engine', () => {
     await expect(
       page.getByRole('region', { name: 'Side by side' }).getByRole('row', { name: /^tg16/ }),
     ).not.toHaveCount(0);
-    const verdicts = page.getByRole('region', { name: 'Side by side' }).locator('td.agree, td.differ, td.unknown');
+    const verdicts = page
+      .getByRole('region', { name: 'Side by side' })
+      .locator('td.agree, td.differ, td.unknown');
     await expect(verdicts).not.toHaveCount(0);
     await saved
       .getByRole('button', { name: /^Show the run/ })

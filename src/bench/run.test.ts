@@ -334,6 +334,16 @@ test('temperatures are read before the first test and after the last, where they
   expect(failing).toMatchObject({ status: 'complete', thermal: { sensors: [] } });
 });
 
+test('a single sample at the beginning, which may have been lucky, says nothing of the end', async () => {
+  const clock = new VirtualClock();
+  const report = await run(
+    { depths: [0], repetitions: 1 },
+    { speed: (nowMs) => (nowMs > 4000 ? 0.5 : 1) },
+    clock,
+  );
+  expect(report).toMatchObject({ labels: [], thermal: { slowdownAtEnd: null } });
+});
+
 test('a machine that became slower between tests is told from one that did not', async () => {
   const clock = new VirtualClock();
   const report = await run({ depths: [0] }, { speed: (nowMs) => (nowMs > 7000 ? 0.5 : 1) }, clock);

@@ -504,6 +504,8 @@ export interface ImportPreview {
   temperature: number;
   licence: string | null;
   source: { name: string; url: string | null };
+  /** SHA-256 of the file as its host lists it, in hex, to compare by hand; null where it lists none, and for splits. */
+  sourceSha256: string | null;
   /** Bytes of weights by tensor type: `Q4_K`, `Q6_K`, `F32`. */
   formats: readonly { type: string; byteLength: number }[];
   /** An interrupted import of this very source. */

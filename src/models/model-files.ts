@@ -69,6 +69,7 @@ export interface ModelOrigin {
   parameterCount: number;
   /** Name of the file it was imported from. */
   sourceName: string;
+  /** Of that file, in hex: computed, or as its host lists it; null where it is not known. */
   sha256: string | null;
   /** SPDX identifier. */
   licence: string | null;

@@ -216,8 +216,8 @@ function countTwice(answers: readonly ServedAnswer[]): number {
   return twice;
 }
 
-/** A bit that flips on its way shows in one weight, which a conversion may make up to four bytes of; and nowhere else. */
-const BYTES_PER_FLIP = 4;
+/** A bit that flips on its way shows in one weight or scale, and so in one word of a record; and nowhere else. */
+const WORD_BYTES = 4;
 
 export async function requireShards(store: WeightStore, expected: Shards, flips: number): Promise<void> {
   const stored = await store.readModel(IMPORTED_ID);
@@ -229,9 +229,13 @@ export async function requireShards(store: WeightStore, expected: Shards, flips:
     const good = expected.get(name)!;
     demand(blob?.size === good.byteLength, `${name} has ${blob?.size} of ${good.byteLength} bytes`);
     const bytes = new Uint8Array(await blob!.arrayBuffer());
-    for (let i = 0; i < bytes.length; i++) if (bytes[i] !== good[i]) altered++;
+    const differs = (word: number) => {
+      for (let i = word; i < word + WORD_BYTES; i++) if (bytes[i] !== good[i]) return true;
+      return false;
+    };
+    for (let word = 0; word < bytes.length; word += WORD_BYTES) if (differs(word)) altered++;
   }
-  demand(altered <= flips * BYTES_PER_FLIP, `${altered} bytes are altered; ${flips} bits flipped`);
+  demand(altered <= flips, `${altered} words are altered; ${flips} bits flipped`);
 }
 
 function demand(condition: boolean, problem: string): void {

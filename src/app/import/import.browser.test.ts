@@ -205,6 +205,9 @@ describe('choosing', () => {
     expect(sources).toEqual([
       { kind: 'address', address: expect.stringMatching(/^hf:.*Q4_K_M\.gguf@main$/) },
     ]);
+    await expect
+      .element(page.getByText(/as huggingface\.co lists it.*: (1f1fe1c8b2e0a4f3){4}$/))
+      .toBeVisible();
     await button('Choose another build').click();
     await expect.element(heading(/^Builds in/)).toBeVisible();
     expect(shown(element).activeElement?.textContent).toMatch(/^Builds in/);

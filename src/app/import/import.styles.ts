@@ -184,6 +184,10 @@ export const importStyles = css`
     font-size: var(--_text-small);
   }
 
+  .sha256 {
+    overflow-wrap: anywhere;
+  }
+
   .unable summary {
     color: var(--_text-quiet);
     font-size: var(--_text-small);

@@ -62,7 +62,7 @@ export function renderPreview(
         </div>`,
       )}
     </dl>
-    ${renderEarlier(preview)}
+    ${renderSha256(preview)} ${renderEarlier(preview)}
     <tramontane-context-slider
       .model=${candidate.model}
       .contextLength=${contextLength}
@@ -92,6 +92,15 @@ export function renderPreview(
       <span class="meta">Reads ${formatBytes(bytesToStore)} once, and keeps what it reads on this device.</span>
     </div>
   </section>`;
+}
+
+/** Nothing compares it: a file is not hashed as it comes. */
+function renderSha256({ sourceSha256, source }: ImportPreview) {
+  if (sourceSha256 === null) return nothing;
+  return html`<p class="help">
+    SHA-256 of the file, as ${placeOf(source.url)} lists it, to compare with a file of yours:
+    <code class="sha256">${sourceSha256}</code>
+  </p>`;
 }
 
 /** What of the same name is here already, whole or in part. */

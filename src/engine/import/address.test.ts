@@ -75,6 +75,25 @@ describe('addresses', () => {
     expect(parseAddress(text).repository).toEqual(expected);
   });
 
+  test('a file of the hub is known as such, by whatever address', () => {
+    const folder = { ...repository, folders: ['a b'] };
+    const file = { folder, path: 'a b/m.gguf' };
+    for (const address of [
+      'hf:o/r.x/a b/m.gguf',
+      `${HF}o/r.x/blob/main/a%20b/m.gguf`,
+      `${HF}o/r.x/resolve/main/a%20b/m.gguf?download=true`,
+    ]) {
+      expect(parseAddress(address).hubFile, address).toEqual(file);
+    }
+    for (const address of [
+      'hf:o/r.x',
+      `${HF}o/r.x/resolve/main/`,
+      'https://a.example/o/r/resolve/main/m.gguf',
+    ]) {
+      expect(parseAddress(address).hubFile, address).toBeNull();
+    }
+  });
+
   test('a file found in a repository has an address that leads to it, unless its name cannot be in one', () => {
     const folder = parseAddress('hf:o/r@refs/pr/1').repository!;
     const address = hubFileAddress(folder, 'a b/m@1:x.gguf')!;

@@ -21,6 +21,15 @@ export interface SourceAddress {
   name: string;
   /** Where the address leads to a folder of the hub and not to a file: what lies there, only its list of files tells. */
   repository: HubFolder | null;
+  /** Where it leads to a file of the hub. */
+  hubFile: HubFile | null;
+}
+
+export interface HubFile {
+  /** Where the file lies. */
+  folder: HubFolder;
+  /** From the repository down. */
+  path: string;
 }
 
 /** A folder of a repository on Hugging Face; mostly all of it. */
@@ -85,7 +94,13 @@ export function parseAddress(text: string, hub: string = HUGGING_FACE): SourceAd
 function describeUrl(url: URL): SourceAddress {
   const segments = url.pathname.split('/').filter((segment) => segment !== '');
   const name = decodeName(segments.at(-1) ?? url.hostname);
-  return { layout: url.pathname.endsWith('/') ? 'mlc' : 'gguf', url: url.href, name, repository: null };
+  return {
+    layout: url.pathname.endsWith('/') ? 'mlc' : 'gguf',
+    url: url.href,
+    name,
+    repository: null,
+    hubFile: null,
+  };
 }
 
 /**
@@ -99,6 +114,10 @@ function parseHubPage(url: URL, address: string, hub: string): SourceAddress | n
   if (kind === undefined || kind === '') return parseHubAddress(`${owner}/${repo}`, address, hub);
   const names = rest.filter((name) => name !== '');
   if (revision === undefined || revision === '') return null;
+  if (kind === 'resolve' && isGgufName(names.at(-1) ?? '') && names.every(isPathName)) {
+    const folder = { hub, owner, repo, revision, folders: names.slice(0, -1), tag: null };
+    return { ...describeUrl(url), hubFile: { folder, path: names.join('/') } };
+  }
   const file = kind === 'blob' ? names.at(-1) : undefined;
   if (kind !== 'tree' && file === undefined) return null;
   const end = file === undefined && names.length > 0 ? '/' : '';
@@ -133,11 +152,13 @@ function parseHubAddress(path: string, address: string, hub: string): SourceAddr
   const folderEnd = file === '' && encoded !== '' ? '/' : '';
   const url = new URL(`${owner}/${repo}/resolve/${encodeURIComponent(revision)}/${encoded}${folderEnd}`, hub);
   const wanted = tag === undefined || tag.toLowerCase() === ANY_TAG ? null : tag;
+  const folder: HubFolder = { hub, owner, repo, revision, folders, tag: wanted };
   return {
     layout: file === '' ? 'mlc' : 'gguf',
     url: url.href,
     name: names.at(-1) ?? repo,
-    repository: file === '' ? { hub, owner, repo, revision, folders, tag: wanted } : null,
+    repository: file === '' ? folder : null,
+    hubFile: file === '' ? null : { folder, path: names.join('/') },
   };
 }
 

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { FILE_TYPES } from '../../formats/gguf/ggml-types.ts';
 import { findBuilds, listGgufBuilds, quantizationOf, runsQuantization } from './build-names.ts';
 
-const files = (...paths: string[]) => paths.map((path, index) => ({ path, byteLength: 10 ** index }));
+const files = (...paths: string[]) =>
+  paths.map((path, index) => ({ path, byteLength: 10 ** index, sha256: null }));
 
 describe('a quantization', () => {
   test.each([

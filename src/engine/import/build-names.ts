@@ -11,6 +11,8 @@ export interface ListedFile {
   /** From the repository down. */
   path: string;
   byteLength: number;
+  /** In hex; null for files that are in git itself. */
+  sha256: string | null;
 }
 
 /** A model as a GGUF, in one file or in splits. */

@@ -140,6 +140,26 @@ describe('an address of a repository is that of', () => {
     });
   });
 
+  test('a file whose SHA-256 the hub lists: it is recorded, and nothing is lost where it is not listed', async () => {
+    const manager = create();
+    const sha256 = 'a'.repeat(64);
+    for (const address of [
+      'hf:o/one/tiny.gguf',
+      'hf:o/one',
+      `${server.url}hub/o/one/resolve/main/tiny.gguf?download=true`,
+    ]) {
+      expect(await manager.inspectSource(at(address)), address).toMatchObject({ sourceSha256: sha256 });
+    }
+    const { id } = await manager.importModel(at('hf:o/one'));
+    const { contents } = await manager.exportModel(id);
+    expect(await contents.text()).toContain(`"sha256":"${sha256}"`);
+    hub.requests.length = 0;
+    const path = '/hub/api/models/o/one/tree/main';
+    hub.refusals.set(path, (response) => response.writeHead(503).end());
+    expect(await inspect('hf:o/one/tiny.gguf')).toMatchObject({ sourceSha256: null });
+    expect(hub.requests).toEqual([`${path}?recursive=false`]);
+  });
+
   test('its model in MLC’s layout, without a look at the list', async () => {
     expect(await inspect('hf:o/mlc')).toMatchObject({ layout: 'mlc' });
     expect(hub.requests).toEqual([]);

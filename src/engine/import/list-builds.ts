@@ -8,7 +8,7 @@ import { formatBytes } from '../../base/number-text.ts';
 import { FieldReader } from '../../models/field-reader.ts';
 import { CONFIG_FILE } from '../../models/model-files.ts';
 import type { BuildList, SourceBuild } from '../api.ts';
-import { type HubFolder, hubFileAddress, parseAddress, type SourceAddress } from './address.ts';
+import { type HubFile, type HubFolder, hubFileAddress, parseAddress, type SourceAddress } from './address.ts';
 import {
   findBuilds,
   type ListedBuild,
@@ -22,14 +22,23 @@ import { fetchRemoteText } from './remote-text.ts';
 /** A page has a thousand files; real models have a few tens. */
 const MAX_PAGES = 20;
 const MAX_FILES = 20_000;
+/** Some hubs name the hash before it. */
+const SHA256 = /^(?:sha256:)?([0-9a-f]{64})$/;
 /** Names in an error. */
 const MAX_NAMED = 40;
 
-/** The files of a folder and of those in it, by path from the repository down. */
-async function listFiles(folder: HubFolder, options: OpenOptions): Promise<ListedFile[]> {
+interface ListOptions extends OpenOptions {
+  /** Whether to list the folders in it, too. */
+  isRecursive: boolean;
+  /** Of each request. */
+  attempts?: number;
+}
+
+/** The files of a folder, by path from the repository down. */
+async function listFiles(folder: HubFolder, options: ListOptions): Promise<ListedFile[]> {
   const { hub, owner, repo, revision, folders } = folder;
   const parts = [owner, repo, 'tree', revision, ...folders].map(encodeURIComponent);
-  const first = new URL(`api/models/${parts.join('/')}?recursive=true`, hub);
+  const first = new URL(`api/models/${parts.join('/')}?recursive=${options.isRecursive}`, hub);
   const files: ListedFile[] = [];
   const seen = new Set<string>();
   for (let url: URL | null = first; url !== null; ) {
@@ -52,9 +61,9 @@ async function listFiles(folder: HubFolder, options: OpenOptions): Promise<Liste
   return files;
 }
 
-async function fetchPage(url: URL, folder: HubFolder, options: OpenOptions) {
+async function fetchPage(url: URL, folder: HubFolder, options: ListOptions) {
   try {
-    return await fetchRemoteText(url.href, describe(folder), options);
+    return await fetchRemoteText(url.href, describe(folder), options, options.attempts);
   } catch (error) {
     const status = isTramontaneError(error) ? error.data.status : undefined;
     if (!isTramontaneError(error) || typeof status !== 'number') throw error;
@@ -108,13 +117,32 @@ function parsePage(text: string, folder: HubFolder): ListedFile[] {
     // The entry's own size is the pointer's on some hubs, the file's on others.
     const lfs = fields.has('lfs') && fields.isObject('lfs') ? fields.object('lfs') : null;
     const byteLength = (lfs?.has('size') ? lfs : fields).integer('size', 0);
-    return [{ path, byteLength }];
+    const id = lfs?.has('oid') ? lfs.string('oid') : '';
+    return [{ path, byteLength, sha256: SHA256.exec(id)?.[1] ?? null }];
   });
+}
+
+/**
+ * The SHA-256 of a file as the hub lists it. It is for people to compare: where it cannot be had, nothing is lost.
+ * @returns 64 hex digits, or null
+ * @throws `signal.reason` when aborted
+ */
+export async function findListedSha256(
+  { folder, path }: HubFile,
+  options: OpenOptions,
+): Promise<string | null> {
+  try {
+    const files = await listFiles(folder, { ...options, isRecursive: false, attempts: 1 });
+    return files.find((file) => file.path === path)?.sha256 ?? null;
+  } catch (error) {
+    if (isTramontaneError(error)) return null;
+    throw error;
+  }
 }
 
 /** What lies in a folder of the hub; null for a model in MLC's layout. @throws as {@link listBuilds} */
 async function findGgufs(folder: HubFolder, options: OpenOptions): Promise<ListedBuild[] | null> {
-  const files = await listFiles(folder, options);
+  const files = await listFiles(folder, { ...options, isRecursive: true });
   const builds = listGgufBuilds(files).filter(({ path }) => hubFileAddress(folder, path) !== null);
   const config = [...folder.folders, CONFIG_FILE].join('/');
   if (folder.tag === null && files.some(({ path }) => path === config)) return null;

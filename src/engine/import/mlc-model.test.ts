@@ -1,4 +1,5 @@
 /** Folders in MLC's layout: by address, and as their files are chosen. */
+import { createHash } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { loadReferenceModel } from '../../../tests/conformance/load-reference.ts';
 import { type HostileServer, startHostileServer } from '../../../tests/tools/hostile-server.ts';
@@ -8,6 +9,7 @@ import {
   type MlcConfig,
   type MlcFolder,
 } from '../../../tests/tools/mlc-folder.ts';
+import { createRandom } from '../../../tests/tools/random.ts';
 import { createTestClock } from '../../../tests/tools/test-clock.ts';
 import { MISTRAL_V11_JINJA } from '../../../tests/tools/tiny-mistral.ts';
 import { MemoryWeightStore, storedName } from '../../storage/weight-store.ts';
@@ -202,6 +204,27 @@ describe('checksums that the folder lists', () => {
     await expectStored(store);
   });
 
+  test.each(['SHA-256', 'MD5'])('by address: by their %s, wherever in a shard a bit flips', async (kind) => {
+    const files = kind === 'MD5' ? folder.files : withSha256();
+    const own = await startHostileServer(
+      new Map([...files].map(([name, bytes]): [string, Uint8Array] => [`/m/${name}`, bytes])),
+    );
+    try {
+      const shards = [...files.keys()].filter((name) => name.startsWith('params_shard'));
+      const random = createRandom(5);
+      for (const at of [0, 0.9999999, random(), random()]) {
+        const { manager, store } = create();
+        own.setFaults(shards.map((name) => ({ kind: 'flip', path: `/m/${name}`, after: 1, at })));
+        own.answers.length = 0;
+        const { id } = await manager.importModel({ kind: 'address', address: `${own.url}m/` });
+        expect(own.answers.filter(({ fault }) => fault === 'flip')).toHaveLength(shards.length);
+        await expectStored(store, id);
+      }
+    } finally {
+      await own.close();
+    }
+  });
+
   test('by address: a shard of another build is refused, also where the rest of it came before', async () => {
     const { manager, store } = create();
     server.setFaults([{ kind: 'stall', path, after: 1 }]);
@@ -266,6 +289,16 @@ function changeDescriptions(change: (config: MlcConfig, cache: MlcCache) => void
   files.set('mlc-chat-config.json', new TextEncoder().encode(JSON.stringify(config)));
   files.set('tensor-cache.json', new TextEncoder().encode(JSON.stringify(cache)));
   return files;
+}
+
+/** A folder that lists the newer checksum, and not the older one. */
+function withSha256() {
+  return changeDescriptions((_, cache) => {
+    for (const record of cache.records) {
+      const sha256 = createHash('sha256').update(folder.files.get(record.dataPath)!).digest('hex');
+      Object.assign(record, { md5sum: undefined, sha256 });
+    }
+  });
 }
 
 /** A folder without the makers' template, where MLC's description alone tells it. */

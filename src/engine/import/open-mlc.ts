@@ -169,7 +169,7 @@ export function remoteFolder({ url, name }: SourceAddress, options: OpenOptions)
     describe: async () => null,
     openShards(shards, journal) {
       // From the first answer on, a failure is one that may pass.
-      const server = { hasAnswered: false };
+      const server: ShardServer = { hasAnswered: false, first: null };
       const files = shards.map((shard) => new RemoteShard(urlOf(shard.name), shard, options, server));
       return createPlannedSource(joinRemoteFiles(files), { journal, signal: options.signal });
     },
@@ -179,22 +179,24 @@ export function remoteFolder({ url, name }: SourceAddress, options: OpenOptions)
 /** A byte, since something must be asked for: a shard has no header, and there are a hundred of them. */
 const SHARD_HEAD_BYTES = 1;
 
+/** What the shards of a folder know of the server that they are on. */
+interface ShardServer {
+  hasAnswered: boolean;
+  /** The shard that was asked for first; null before. */
+  first: Promise<unknown> | null;
+}
+
 /** Looked at when it is first read. */
 class RemoteShard implements ReceivingSource {
   readonly byteLength: number;
   readonly #url: string;
   readonly #name: string;
   readonly #options: OpenOptions;
-  readonly #server: { hasAnswered: boolean };
+  readonly #server: ShardServer;
   #file: Promise<RemoteFile> | null = null;
 
   /** @param server shared by the shards of a folder */
-  constructor(
-    url: string,
-    { name, byteLength }: MlcShard,
-    options: OpenOptions,
-    server: { hasAnswered: boolean },
-  ) {
+  constructor(url: string, { name, byteLength }: MlcShard, options: OpenOptions, server: ShardServer) {
     this.byteLength = byteLength;
     this.#url = url;
     this.#name = name;
@@ -215,17 +217,23 @@ class RemoteShard implements ReceivingSource {
   }
 
   #open(): Promise<RemoteFile> {
-    const attempts = this.#server.hasAnswered ? ATTEMPTS : FIRST_ATTEMPTS;
-    this.#file ??= openRemoteFile(this.#url, this.#options, SHARD_HEAD_BYTES, attempts).then((file) => {
-      this.#server.hasAnswered = true;
-      if (file.byteLength !== this.byteLength)
-        throw wrongLength(this.#name, file.byteLength, this.byteLength);
-      return file;
-    });
+    this.#file ??= this.#look();
+    this.#server.first ??= this.#file;
     this.#file.catch(() => {
       this.#file = null;
     });
     return this.#file;
+  }
+
+  async #look(): Promise<RemoteFile> {
+    const server = this.#server;
+    // Several may be asked for at once; how the first fares tells how patient to be with the others.
+    await server.first?.catch(() => undefined);
+    const attempts = server.hasAnswered ? ATTEMPTS : FIRST_ATTEMPTS;
+    const file = await openRemoteFile(this.#url, this.#options, SHARD_HEAD_BYTES, attempts);
+    server.hasAnswered = true;
+    if (file.byteLength !== this.byteLength) throw wrongLength(this.#name, file.byteLength, this.byteLength);
+    return file;
   }
 }
 

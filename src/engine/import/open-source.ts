@@ -6,7 +6,7 @@ import { headBytesFor, joinRemoteFiles, openRemoteFile, type RemoteFile } from '
 import { validatorOf } from '../download/transfer.ts';
 import { decodeName, parseAddress, type SourceAddress } from './address.ts';
 import { lacksConfig } from './folder-text.ts';
-import { findBuild } from './list-builds.ts';
+import { findBuild, findListedSha256 } from './list-builds.ts';
 import { MAX_SPLITS, type NamedSource, openGguf } from './open-gguf.ts';
 import { chosenFolder, openMlcFolder, remoteFolder } from './open-mlc.ts';
 import {
@@ -97,10 +97,12 @@ async function openRemoteGguf(address: SourceAddress, options: OpenOptions): Pro
   const { gguf, files } = await openGguf(named, options.signal);
   const { name, source: first } = files[0]!;
   const url = withoutQuery(first.url);
+  const { hubFile } = address;
+  const sha256 = hubFile === null || files.length > 1 ? null : await findListedSha256(hubFile, options);
   return {
     name,
     url,
-    prepared: prepareGguf(gguf, { origin: { sourceName: name, url } }),
+    prepared: prepareGguf(gguf, { origin: { sourceName: name, url, sha256 } }),
     version: await remoteVersion(files.map(({ source }) => source)),
     openWeights: (journal) =>
       createPlannedSource(joinRemoteFiles(files.map(({ source }) => source)), {

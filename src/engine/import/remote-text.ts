@@ -15,8 +15,13 @@ export interface RemoteText {
  * @throws TramontaneError `download-failed`, with `data.status` where the server refused; `config-invalid` for one that
  *   is too large; `signal.reason`
  */
-export function fetchRemoteText(url: string, name: string, options: DownloadOptions): Promise<RemoteText> {
-  return withRetries({ ...options, attempts: FIRST_ATTEMPTS }, () =>
+export function fetchRemoteText(
+  url: string,
+  name: string,
+  options: DownloadOptions,
+  attempts = FIRST_ATTEMPTS,
+): Promise<RemoteText> {
+  return withRetries({ ...options, attempts }, () =>
     transfer({ url, cache: 'no-cache' }, options, async (response, chunks) => {
       const decoder = new TextDecoder();
       let text = '';

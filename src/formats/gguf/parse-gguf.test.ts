@@ -235,6 +235,10 @@ describe('bad files', () => {
     },
     'a tensor without a name': { bytes: good({ tensors: [tensor('', [3])] }), field: 'name of tensor 0' },
     overlap: { bytes: spoil(good(), '\u0001\0\0\0\0\0\0\0y', 24, 0), field: 'offset of tensor y' },
+    'bytes between tensors that belong to none': {
+      bytes: spoil(good(), '\u0001\0\0\0\0\0\0\0y', 24, 64),
+      field: 'offset of tensor y',
+    },
     'tensor twice': {
       bytes: good({ tensors: [tensor('x', [3]), tensor('x', [3])] }),
       field: 'tensor x',

@@ -73,7 +73,7 @@ export async function parseGguf(source: ByteSource, signal?: AbortSignal): Promi
   const placed = entries.map((entry) =>
     placeTensor(entry, dataOffsetBytes, alignmentBytes, source.byteLength),
   );
-  checkOverlaps(placed);
+  checkPacking(placed, dataOffsetBytes, alignmentBytes);
   for (const { name, entryOffset } of entries) if (!offsets.has(name)) offsets.set(name, entryOffset);
   const tensors = placed.map(({ tensor }) => tensor);
   return { version, metadata, tensors, dataOffsetBytes, alignmentBytes, offsets };
@@ -395,15 +395,27 @@ function placeTensor(
   return { tensor: { name, type, dimensions, offsetBytes, byteLength }, entryOffset };
 }
 
-function checkOverlaps(placed: readonly PlacedTensor[]): void {
+/**
+ * Tensors follow each other with nothing but padding between them, as llama.cpp demands too: a type, dimension or
+ * offset that is not what was written shows here.
+ */
+function checkPacking(placed: readonly PlacedTensor[], dataOffsetBytes: number, alignment: number): void {
   const sorted = [...placed].sort((a, b) => a.tensor.offsetBytes - b.tensor.offsetBytes);
-  sorted.forEach(({ tensor, entryOffset }, index) => {
-    const previous = sorted[index - 1]?.tensor;
-    if (previous !== undefined && previous.offsetBytes + previous.byteLength > tensor.offsetBytes) {
-      throw new FormatError(
-        `GGUF tensors ${shown(previous.name)} and ${shown(tensor.name)} overlap at byte ${tensor.offsetBytes}`,
-        { field: `offset of tensor ${tensor.name}`, offset: entryOffset },
-      );
+  let end = dataOffsetBytes;
+  let before = 'the header';
+  for (const { tensor, entryOffset } of sorted) {
+    const expected = Math.ceil((end - dataOffsetBytes) / alignment) * alignment + dataOffsetBytes;
+    if (tensor.offsetBytes !== expected) {
+      const problem =
+        tensor.offsetBytes < end
+          ? `${before} and ${shown(tensor.name)} overlap at byte ${tensor.offsetBytes}`
+          : `${tensor.offsetBytes - expected} bytes between ${before} and ${shown(tensor.name)} belong to none`;
+      throw new FormatError(`GGUF tensors: ${problem}`, {
+        field: `offset of tensor ${tensor.name}`,
+        offset: entryOffset,
+      });
     }
-  });
+    end = tensor.offsetBytes + tensor.byteLength;
+    before = shown(tensor.name);
+  }
 }

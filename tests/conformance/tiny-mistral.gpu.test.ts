@@ -2,9 +2,9 @@
  * The whole of tiny-mistral through unmodified WebLLM: logits against the float64 reference, and against what PyTorch
  * computed from the same file. Prefill lengths at and around the chunk of 64, then decode steps.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { sha256Hex } from '../../src/base/sha256.ts';
-import type { LoadOptions } from '../../src/engine/api.ts';
+import type { ChatRequest, LoadOptions } from '../../src/engine/api.ts';
 import { WebLlmEngine } from '../../src/engine/webllm-engine.ts';
 import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
 import fixture from '../fixtures/tiny-mistral-logits.json' with { type: 'json' };
@@ -193,6 +193,60 @@ describe.skipIf(slow).each(families)('tiny-mistral $name', ({ disable }) => {
     expect(answer.usage.completion_tokens).toBe(6);
     expect(answer.choices[0]?.finish_reason).toBe('length');
     expect(answer.choices[0]?.message.content).toBe('');
+  });
+
+  /** Reads of GPU memory, and bytes copied for them, while `work` runs. */
+  async function countReads(work: () => Promise<unknown>): Promise<{ reads: number; bytes: number }> {
+    const count = { reads: 0, bytes: 0 };
+    const { mapAsync } = GPUBuffer.prototype;
+    const { copyBufferToBuffer } = GPUCommandEncoder.prototype;
+    const map = vi.spyOn(GPUBuffer.prototype, 'mapAsync').mockImplementation(function (
+      this: GPUBuffer,
+      ...args
+    ) {
+      if (args[0] === GPUMapMode.READ) count.reads++;
+      return mapAsync.apply(this, args);
+    });
+    const copy = vi.spyOn(GPUCommandEncoder.prototype, 'copyBufferToBuffer').mockImplementation(function (
+      this: GPUCommandEncoder,
+      ...args: unknown[]
+    ) {
+      const [, , target, , bytes] = args as [GPUBuffer, number, GPUBuffer, number, number];
+      if (target.usage & GPUBufferUsage.MAP_READ) count.bytes += bytes;
+      return copyBufferToBuffer.apply(this, args as Parameters<typeof copyBufferToBuffer>);
+    });
+    try {
+      await work();
+      return count;
+    } finally {
+      map.mockRestore();
+      copy.mockRestore();
+    }
+  }
+
+  test('a decoded token is read back once, in 4 bytes; only log-probabilities take more', async () => {
+    const count = (tokenCount: number, request: Partial<ChatRequest>) =>
+      countReads(async () => {
+        const { usage } = await engine.completeChat({
+          messages: [{ role: 'user', content: 'Count reads.' }],
+          max_completion_tokens: tokenCount,
+          logit_bias: { '2': -100 },
+          ...request,
+        });
+        expect(usage.completion_tokens).toBe(tokenCount);
+      });
+    const perToken = async (request: Partial<ChatRequest>) => {
+      const [more, less] = [await count(14, request), await count(4, request)];
+      return { reads: (more.reads - less.reads) / 10, bytes: (more.bytes - less.bytes) / 10 };
+    };
+    for (const request of [
+      { temperature: 0 },
+      { temperature: 1, top_p: 0.9, top_k: 20, min_p: 0.01, seed: 5 },
+      { temperature: 1, frequency_penalty: 0.5, presence_penalty: 0.5, seed: 5 },
+    ]) {
+      expect(await perToken(request), JSON.stringify(request)).toEqual({ reads: 1, bytes: 4 });
+    }
+    expect((await perToken({ temperature: 0, logprobs: true })).bytes).toBeGreaterThan(4);
   });
 
   test('a decoded token is 7 dispatches a layer, and at most 10 outside the layers', async () => {

@@ -1,5 +1,4 @@
 /** `npm run bench`, as a person calls it: both runtimes on tiny-mistral, its files, an interruption, wrong usage. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +14,7 @@ import type { BenchReport, SuiteName } from '../../src/bench/report.ts';
 import { runBenchmark } from '../../src/bench/run.ts';
 import { createFakeEngine } from '../../src/engine/fake-engine.ts';
 import { findSchemaFaults, noKernels, TEST_HOST, VirtualClock } from '../tools/bench-tools.ts';
+import { interrupt, runScript, type ScriptOptions } from '../tools/run-script.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 import { softwareVulkan } from '../tools/vulkan.ts';
 
@@ -27,36 +27,7 @@ test.beforeAll(async () => {
 });
 test.afterAll(() => rm(folder, { recursive: true, force: true }));
 
-interface Outcome {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** @param onStderr sees all of stderr so far, whenever there is more */
-function bench(
-  args: readonly string[],
-  env: Record<string, string> = {},
-  onStderr: (text: string, child: ChildProcess) => void = () => undefined,
-): Promise<Outcome> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/bench.ts', ...args], {
-    cwd: ROOT,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const outcome: Outcome = { code: null, stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    outcome.stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    outcome.stderr += text;
-    onStderr(outcome.stderr, child);
-  });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ ...outcome, code }));
-  });
-}
+const bench = (args: readonly string[], options?: ScriptOptions) => runScript('bench.ts', args, options);
 
 async function readReport(file: string): Promise<BenchReport> {
   const report = JSON.parse(await readFile(file, 'utf8')) as BenchReport;
@@ -99,7 +70,7 @@ test.describe('on Dawn', () => {
   test('a whole report, with nothing but the table on stdout', async () => {
     const file = join(folder, 'd.json');
     const args = ['--runtime', 'dawn', '--model', model, '--suite', 'all', '--size', 'short', '--json', file];
-    const { code, stdout, stderr } = await bench([...args, '--repetitions', '2'], env);
+    const { code, stdout, stderr } = await bench([...args, '--repetitions', '2'], { env });
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^\| model /);
     const report = await readReport(file);
@@ -120,7 +91,7 @@ test.describe('on Dawn', () => {
     for (const name of ['first', 'second']) {
       const file = join(folder, `${name}.json`);
       const args = ['--runtime', 'dawn', '--model', model, '--repetitions', '5', '--json', file];
-      const { code, stderr } = await bench([...args, '--suite', 'standard', '--size', 'short'], env);
+      const { code, stderr } = await bench([...args, '--suite', 'standard', '--size', 'short'], { env });
       expect(code, stderr).toBe(0);
       reports.push(await readReport(file));
     }
@@ -166,7 +137,9 @@ globals.GPUDevice.prototype.createShaderModule = function (descriptor) {
         '--json',
         json,
       ];
-      const outcome = await bench(args, { ...env, NODE_OPTIONS: `--import ${pathToFileURL(file).href}` });
+      const outcome = await bench(args, {
+        env: { ...env, NODE_OPTIONS: `--import ${pathToFileURL(file).href}` },
+      });
       expect(outcome.code, outcome.stderr).toBe(0);
       return { report: await readReport(json), stdout: outcome.stdout };
     }
@@ -197,7 +170,7 @@ globals.GPUDevice.prototype.createShaderModule = function (descriptor) {
   test('random weights: from nowhere, with answers that are numbers', async () => {
     const file = join(folder, 'r.json');
     const args = ['--runtime', 'dawn', '--model', 'random:tiny', '--size', 'short', '--json', file];
-    const { code, stderr } = await bench([...args, '--repetitions', '1'], env);
+    const { code, stderr } = await bench([...args, '--repetitions', '1'], { env });
     expect(code, stderr).toBe(0);
     const report = await readReport(file);
     expect(report.labels).toContain('random-weights');
@@ -209,12 +182,13 @@ globals.GPUDevice.prototype.createShaderModule = function (descriptor) {
     const file = join(folder, 'i.json');
     const args = ['--runtime', 'dawn', '--model', 'random:tiny', '--json', file, '--size', 'full'];
     let interrupted = false;
-    const { code, stdout } = await bench(args, env, (text, child) => {
-      if (interrupted || !/^tg128/m.test(text)) return;
-      interrupted = true;
-      // As npm and a terminal do: twice.
-      child.kill('SIGINT');
-      child.kill('SIGINT');
+    const { code, stdout } = await bench(args, {
+      env,
+      onOutput(output, child) {
+        if (interrupted || !/^tg128/m.test(output.stderr)) return;
+        interrupted = true;
+        interrupt(child);
+      },
     });
     expect(code).toBe(130);
     const report = await readReport(file);
@@ -272,6 +246,18 @@ test('whether two runs agree is told, and is the exit code', async () => {
   await writeFile(alien, '{"version": 1, "tests": []}');
   const refused = await bench(['--agree', files[0]!, alien]);
   expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('is not a benchmark report') });
+});
+
+test('without a browser: 1, and what to do', async () => {
+  const env = { TRAMONTANE_CHROMIUM: join(folder, 'absent') };
+  for (const args of [
+    ['--model', model],
+    ['--suite', 'compare'],
+  ]) {
+    const { code, stdout, stderr } = await bench(args, { env });
+    expect(stderr).toContain('set TRAMONTANE_CHROMIUM to its path');
+    expect([code, stdout]).toEqual([1, '']);
+  }
 });
 
 test('wrong usage is refused before anything runs', async () => {

@@ -505,24 +505,58 @@ test('a prebuilt model library goes through the same engine', async () => {
   expect(generated.text).toBe(answer.choices[0]?.message.content);
 });
 
-test('SmolLM2, the built-in model, answers', async () => {
-  const answer = await page.evaluate(async () => {
-    const { engine } = tramontane;
-    await engine.loadModel({ id: 'smollm2', url: new URL('models/smollm2/', document.baseURI).href });
-    return engine.completeChat({
-      messages: [{ role: 'user', content: 'What is the capital of France? Answer in one word.' }],
-      temperature: 0,
-      max_completion_tokens: 8,
-    });
+const loadSmolLm2 = () =>
+  page.evaluate(async () => {
+    const phases: string[] = [];
+    await tramontane.engine.loadModel(
+      { id: 'smollm2', url: new URL('models/smollm2/', document.baseURI).href },
+      { onProgress: ({ phase }) => phases.push(phase) },
+    );
+    return phases;
   });
-  expect(answer.choices[0]?.message.content).toContain('Paris');
+const capital: ChatRequest = {
+  messages: [user('What is the capital of France? Answer in one word.')],
+  temperature: 0,
+  max_completion_tokens: 8,
+  return_token_ids: true,
+};
+
+test('SmolLM2, the built-in model: streamed, a second turn, a stop, JSON', async () => {
+  expect(await loadSmolLm2()).toContain('download');
+  const first = await ask(capital);
+  expect(first.text).toContain('Paris');
+  expect(first.chunks).toBeGreaterThan(2);
+  expect(first.last?.choices[0]?.finish_reason).toBe('stop');
+
+  const messages = [...capital.messages, assistant(first.text), user('And of Italy?')];
+  const second = await ask({ ...capital, messages });
+  expect(second.last?.usage?.prompt_tokens_details.cached_tokens).toBeGreaterThan(
+    (first.last?.usage?.prompt_tokens ?? Infinity) - 1,
+  );
+  expect(second.text).toContain('Rome');
+
+  const stopped = await ask({ messages: [user('Tell me a story.')], max_completion_tokens: 200 }, { afterChunks: 3 });
+  expect(stopped.last?.choices[0]?.finish_reason).toBe('abort');
+  expect(stopped.last?.usage?.completion_tokens).toBeLessThanOrEqual(5);
+
+  const schema = { type: 'object', properties: { capital: { enum: ['Rome', 'Paris'] } }, required: ['capital'] };
+  const json = await ask({
+    ...capital,
+    max_completion_tokens: 24,
+    response_format: { type: 'json_schema', json_schema: { name: 'capital', schema } },
+  });
+  expect(json.last?.choices[0]?.finish_reason).toBe('stop');
+  expect(JSON.parse(json.text)).toEqual({ capital: 'Paris' });
   await load();
 });
 
-test('after a reload with the network gone the model loads from IndexedDB and answers', async () => {
-  const before = await ask({ messages: [user('Again?')], temperature: 0, max_completion_tokens: 6 });
+test('after a reload with the network gone both models load from IndexedDB and answer', async () => {
+  const again: ChatRequest = { messages: [user('Again?')], temperature: 0, max_completion_tokens: 6 };
+  const before = await ask(again);
   await openPage();
   await server.close();
+  expect(await loadSmolLm2()).not.toContain('download');
+  expect((await ask(capital)).text).toContain('Paris');
   const progress = await page.evaluate(async () => {
     const phases: string[] = [];
     await tramontane.engine.loadModel(
@@ -532,8 +566,7 @@ test('after a reload with the network gone the model loads from IndexedDB and an
     return phases;
   });
   expect(progress).not.toContain('download');
-  const after = await ask({ messages: [user('Again?')], temperature: 0, max_completion_tokens: 6 });
-  expect(after.text).toBe(before.text);
+  expect((await ask(again)).text).toBe(before.text);
 });
 
 test('nothing was asked of another origin, and nothing was reported as an error', () => {

@@ -14,8 +14,6 @@ interface TensorCache {
 const BUILT_IN = 'models/smollm2-135m-instruct/';
 
 test('serves the built site and its model where it says, until it is interrupted', async () => {
-  // Where the build is older than its sources, it is built first.
-  test.setTimeout(300_000);
   let visit: Promise<void> | null = null;
   let url = '';
   const { code, stdout, stderr } = await runScript('start.mjs', ['--no-open', '--port', '0'], {

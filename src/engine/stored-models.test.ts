@@ -44,6 +44,14 @@ test('a prebuilt WebLLM model is described by its card, and nothing is made up',
     layerCount: null,
     licence: null,
   });
+  // Its cache has the type that its quantisation names: only of f16 is it known what a token takes.
+  const model = { num_hidden_layers: 32, num_key_value_heads: 8, head_dim: 128 };
+  const bytesOf = (quantization: string) => {
+    const prompts = { tramontane: { version: 1, layout: 'mlc' } };
+    return readModelFacts({ quantization, model_config: model, ...prompts }, { id: 'm' }).kvBytesPerToken;
+  };
+  expect(bytesOf('q4f16_1')).toBe(131_072);
+  expect(bytesOf('q4f32_1')).toBeNull();
   expect(readModelFacts('no configuration at all', { id: 'm' })).toMatchObject({
     name: 'm',
     contextLength: null,

@@ -379,7 +379,8 @@ function installHarness(): void {
     maxTokens: number,
     signal: AbortSignal,
   ): Promise<AsyncIterable<Chunk>> => {
-    const request = { messages: [{ role: 'user' as const, content }], temperature: 0 };
+    const messages = [{ role: 'user' as const, content }];
+    const request = { messages, temperature: 0, cache_prompt: false };
     if (name === 'tramontane') {
       return engine.streamChat({ ...request, max_completion_tokens: maxTokens }, { signal });
     }
@@ -388,7 +389,6 @@ function installHarness(): void {
       ...request,
       stream: true,
       max_tokens: maxTokens,
-      cache_prompt: false,
       abortSignal: signal,
     });
   };

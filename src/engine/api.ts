@@ -47,7 +47,10 @@ export interface ChatRequest {
   repetition_penalty?: number;
   /** Added to the logits of single tokens, by id; values in [-100, 100]. */
   logit_bias?: Readonly<Record<string, number>>;
-  /** Same seed and same request: same answer. */
+  /**
+   * Same seed and same request: same answer. What was cached may differ in rounding from what is computed again: where
+   * that matters, set `cache_prompt` to false.
+   */
   seed?: number;
   /** Up to four strings at which the answer ends. */
   stop?: string | readonly string[];
@@ -55,6 +58,8 @@ export interface ChatRequest {
   logprobs?: boolean;
   /** 0 to 5. */
   top_logprobs?: number;
+  /** False computes the whole prompt. Default: what the KV cache already begins with is kept. */
+  cache_prompt?: boolean;
   /** Report the ids of the whole prompt as `prompt_token_ids` on the last chunk. */
   return_token_ids?: boolean;
   /** Go on past the model's end-of-turn token and past stop strings, up to the token limit: for benchmarks. */
@@ -105,6 +110,8 @@ export interface ChatChunk {
     finish_reason: FinishReason | null;
     logprobs?: { content: TokenLogprob[] };
   }[];
+  /** Tokens generated so far, those included whose text is held back. */
+  completion_tokens: number;
   /** On the last chunk only. */
   usage?: Usage;
   timings?: Timings;
@@ -131,11 +138,11 @@ export interface ChatCompletion {
   prompt_token_ids?: number[];
 }
 
-export type ProgressPhase = 'download' | 'import' | 'read' | 'upload' | 'compile';
+export type ProgressPhase = 'download' | 'import' | 'read' | 'upload' | 'compile' | 'prefill';
 
 export interface Progress {
   phase: ProgressPhase;
-  /** Bytes done in this phase; for `compile`, kernels. */
+  /** Bytes done in this phase; for `compile`, kernels; for `prefill`, tokens. */
   bytes: number;
   totalBytes: number;
   /** Over the last few seconds; 0 while unknown. */
@@ -290,13 +297,14 @@ export interface Engine {
   /**
    * Answers a conversation, chunk by chunk. Requests queue in order of arrival. Aborting stops within one token, or
    * within one prefill chunk, keeps the model loaded, and ends the stream with `finish_reason: 'abort'`; a request
-   * aborted before it has its first token throws `signal.reason` instead.
+   * aborted before it has its first token throws `signal.reason` instead. `onProgress` hears how much is read of what
+   * the KV cache lacks of the prompt (phase `prefill`), once at the beginning and after each prefill chunk.
    * @throws TramontaneError `request-invalid`, `schema-invalid`, `context-exceeded`, `model-not-loaded`, `device-lost`
    */
-  streamChat(request: ChatRequest, options?: CallOptions): AsyncIterable<ChatChunk>;
+  streamChat(request: ChatRequest, options?: LoadCallOptions): AsyncIterable<ChatChunk>;
 
   /** As {@link streamChat}, collected. */
-  completeChat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion>;
+  completeChat(request: ChatRequest, options?: LoadCallOptions): Promise<ChatCompletion>;
 
   /** Forced decoding: how probable the model finds the given tokens. Clears the KV cache. */
   score(request: ScoreRequest, options?: CallOptions): Promise<ScoreResult>;

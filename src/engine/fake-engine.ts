@@ -5,6 +5,7 @@
  */
 import { delay } from '../base/abort.ts';
 import { type ErrorCode, TramontaneError } from '../base/errors.ts';
+import { ProgressMeter } from '../base/progress-meter.ts';
 import type {
   AdapterReport,
   BenchmarkEngine,
@@ -252,8 +253,8 @@ class FakeEngine implements BenchmarkEngine {
     return this.#loaded;
   }
 
-  async *streamChat(request: ChatRequest, options: CallOptions = {}): AsyncGenerator<ChatChunk> {
-    const { signal } = options;
+  async *streamChat(request: ChatRequest, options: LoadCallOptions = {}): AsyncGenerator<ChatChunk> {
+    const { signal, onProgress } = options;
     signal?.throwIfAborted();
     const before = this.#queue;
     let release = () => {};
@@ -263,13 +264,17 @@ class FakeEngine implements BenchmarkEngine {
     try {
       await before;
       signal?.throwIfAborted();
-      yield* this.#answer(request, signal);
+      yield* this.#answer(request, signal, onProgress);
     } finally {
       release();
     }
   }
 
-  async *#answer(request: ChatRequest, signal?: AbortSignal): AsyncGenerator<ChatChunk> {
+  async *#answer(
+    request: ChatRequest,
+    signal: AbortSignal | undefined,
+    onProgress: LoadCallOptions['onProgress'],
+  ): AsyncGenerator<ChatChunk> {
     const model = this.#requireModel();
     const promptTokens = request.messages.reduce(
       (sum, message) => sum + splitTokens(message.content).length + 4,
@@ -302,7 +307,15 @@ class FakeEngine implements BenchmarkEngine {
       request.max_completion_tokens ?? request.max_tokens ?? Number.POSITIVE_INFINITY,
       model.contextLength - promptTokens,
     );
-    await this.#clock.delay(prefillMs, signal);
+    const cached = request.cache_prompt === false ? 0 : Math.min(this.#previousTokens, promptTokens - 1);
+    const newTokens = promptTokens - cached;
+    const reading = new ProgressMeter(newTokens, 0, () => this.#clock.now());
+    onProgress?.({ phase: 'prefill', ...reading.read() });
+    for (let start = 0; start < newTokens; start += CHUNK_TOKENS) {
+      const length = Math.min(CHUNK_TOKENS, newTokens - start);
+      await this.#clock.delay((prefillMs * length) / newTokens, signal);
+      onProgress?.({ phase: 'prefill', ...reading.add(length) });
+    }
     const firstTokenAt = this.#clock.now();
     let done = 0;
     let finish: FinishReason = limit < tokens.length ? 'length' : 'stop';
@@ -330,10 +343,10 @@ class FakeEngine implements BenchmarkEngine {
             finish_reason: null,
           },
         ],
+        completion_tokens: done + 1,
       };
     }
     const now = this.#clock.now();
-    const cached = Math.min(this.#previousTokens, promptTokens);
     this.#previousTokens = promptTokens + done;
     const usage: Usage = {
       prompt_tokens: promptTokens,
@@ -343,7 +356,7 @@ class FakeEngine implements BenchmarkEngine {
     };
     const timings: Timings = {
       timeToFirstTokenMs: firstTokenAt - startedAt,
-      prefillTokens: promptTokens - cached,
+      prefillTokens: newTokens,
       prefillMs: firstTokenAt - startedAt,
       decodeTokens: Math.max(0, done - 1),
       decodeMs: now - firstTokenAt,
@@ -353,13 +366,14 @@ class FakeEngine implements BenchmarkEngine {
     yield {
       ...identity,
       choices: [{ index: 0, delta: {}, finish_reason: finish }],
+      completion_tokens: done,
       usage,
       timings,
       token_ids: tokens.slice(0, done).map((_, index) => index),
     };
   }
 
-  async completeChat(request: ChatRequest, options: CallOptions = {}): Promise<ChatCompletion> {
+  async completeChat(request: ChatRequest, options: LoadCallOptions = {}): Promise<ChatCompletion> {
     let content = '';
     let last: ChatChunk | null = null;
     for await (const chunk of this.streamChat(request, options)) {

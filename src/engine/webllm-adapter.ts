@@ -1,14 +1,17 @@
 /**
  * The one place that reaches inside WebLLM. Its package is untouched; what its API cannot do is done here, on the
- * loaded pipeline object: stop a long prefill between chunks, see token ids, bound whitespace in JSON grammars, run
- * forced decoding, run and time prefill and decode by themselves, and tell when the device is lost.
+ * loaded pipeline object: keep of the KV cache what a prompt begins with, stop a long prefill between chunks, see token
+ * ids, bound whitespace in JSON grammars, run forced decoding, run and time prefill and decode by themselves, and tell
+ * when the device is lost.
  *
  * Internals may change with any release, so the version is pinned exactly and every member used is checked for.
  */
 import webLlmPackage from '@mlc-ai/web-llm/package.json' with { type: 'json' };
 import { yieldToEventLoop } from '../base/abort.ts';
+import { assert } from '../base/assert.ts';
 import { TramontaneError } from '../base/errors.ts';
 import type { LibraryCounters, TokenLogprob } from './api.ts';
+import { CachedContext, type PromptTurn } from './cached-context.ts';
 
 export const SUPPORTED_WEBLLM_VERSION = '0.2.86';
 
@@ -59,6 +62,9 @@ interface GrammarCompiler {
   ): Promise<unknown>;
 }
 
+/** Token ids, or an image. */
+type PromptPart = number[] | object;
+
 /** What this module uses of WebLLM's LLMChatPipeline. */
 interface Pipeline {
   tvm: TvmInstance;
@@ -70,6 +76,8 @@ interface Pipeline {
   };
   params: unknown;
   kvCache: unknown;
+  /** Of models that have recurrent layers too. */
+  rnnState: unknown;
   embed: TvmFunction;
   decoding: TvmFunction;
   fKVCacheBeginForward: TvmFunction;
@@ -83,11 +91,13 @@ interface Pipeline {
   tokenLogprobArray: TokenLogprob[];
   grammarCompiler: GrammarCompiler | undefined;
   resetChat(keepStats?: boolean): void;
+  resetKVCache(): void;
   forwardPrefill(...args: unknown[]): Promise<unknown>;
   forwardDecodeToken(tokenId: number): Promise<TvmTensor>;
   sampleFromRawLogits(logits: TvmTensor, options: object): Promise<number>;
-  embedAndForward(data: unknown, length: number): Promise<unknown>;
-  getInputData(): Promise<[(number[] | object)[], number, unknown]>;
+  embedAndForward(data: PromptPart[], length: number): Promise<unknown>;
+  /** Parts of the prompt, their tokens, and how many tokens an image has. */
+  getInputData(): Promise<[PromptPart[], number, unknown]>;
 }
 
 const OBJECTS = ['tvm', 'vm', 'device', 'tokenizer', 'params', 'kvCache'] as const;
@@ -97,6 +107,7 @@ const FUNCTIONS = [
   'fKVCacheBeginForward',
   'fKVCacheEndForward',
   'resetChat',
+  'resetKVCache',
   'forwardPrefill',
   'forwardDecodeToken',
   'sampleFromRawLogits',
@@ -110,6 +121,16 @@ export interface PrefillReport {
   contextTokens: readonly number[];
   /** How many of them were in the KV cache. */
   cachedTokens: number;
+}
+
+export interface ChatWatch {
+  /** Ids of the whole prompt. */
+  prompt: readonly number[];
+  /** Stops the prefill between chunks; the call then rejects with its reason. */
+  signal: AbortSignal | null;
+  onPrefill(report: PrefillReport): void;
+  /** Called after each chunk of the prefill, with its tokens. */
+  onPrefillChunk(tokenCount: number): void;
 }
 
 /**
@@ -159,8 +180,13 @@ export class WebLlmAdapter {
   readonly #scoreChunkLength: number;
   #inPrefill = false;
   #signal: AbortSignal | null = null;
-  #onPrefill: ((report: PrefillReport) => void) | null = null;
-  #contextTokens: number[] = [];
+  #watch: ChatWatch | null = null;
+  /** Where the answer to the watched chat begins; null before WebLLM has asked for its prompt. */
+  #answerStart: number | null = null;
+  /** True while a forward pass runs, and ever after if it failed: the KV cache is then in no known state. */
+  #isForwarding = false;
+  readonly #context = new CachedContext();
+  #emptyCache = (): void => {};
 
   /**
    * @param engine a WebLLM MLCEngine with `modelId` loaded
@@ -211,25 +237,43 @@ export class WebLlmAdapter {
     return text === '' ? [] : Array.from(this.#pipeline.tokenizer.encode(text));
   }
 
+  /** Ids of a prompt; an answer that the KV cache holds keeps the ids that the model gave. */
+  encodeTurns(turns: readonly PromptTurn[]): number[] {
+    return this.#context.encodeTurns(turns, (text) => this.encode(text));
+  }
+
   /**
-   * Watches the next request: `signal` stops its prefill between chunks (the call then rejects with the signal's
-   * reason and the chat must be reset), `onPrefill` hears of its prompt.
+   * Begins a chat: the next request to WebLLM is its. Of its prompt only that is computed which the KV cache does not
+   * begin with, whatever WebLLM is told of messages, and the cache keeps no more than it shares.
    */
-  watch(signal: AbortSignal | null, onPrefill: ((report: PrefillReport) => void) | null): void {
-    this.#signal = signal;
-    this.#onPrefill = onPrefill;
+  beginChat(watch: ChatWatch): void {
+    this.#watch = watch;
+    this.#signal = watch.signal;
+  }
+
+  /** Ends a chat, however it ended; what the KV cache holds of it stays for the next one. */
+  endChat(): void {
+    const pipeline = this.#pipeline;
+    const start = this.#answerStart;
+    this.#watch = null;
+    this.#signal = null;
+    this.#answerStart = null;
+    if (this.#isForwarding) {
+      this.resetChat();
+      return;
+    }
+    const { tokens } = this.#context;
+    pipeline.filledKVCacheLength = tokens.length;
+    if (start === null || pipeline.outputIds.length === 0) return;
+    const answer = [...pipeline.outputIds];
+    const text = pipeline.tokenizer.decode(new Int32Array(answer));
+    this.#context.addAnswer({ start, tokens: answer, text });
   }
 
   /** Forgets the conversation and empties the KV cache. */
   resetChat(): void {
+    this.#isForwarding = false;
     this.#pipeline.resetChat();
-    this.#contextTokens = [];
-  }
-
-  /** True if the answer was cut at a stop string: the KV cache then holds tokens that the text does not. */
-  wasCutAtStopString(): boolean {
-    const { tokenizer, outputIds, outputMessage } = this.#pipeline;
-    return tokenizer.decode(new Int32Array(outputIds)) !== outputMessage;
   }
 
   readCounters(): LibraryCounters {
@@ -248,13 +292,18 @@ export class WebLlmAdapter {
     return this.#pipeline.filledKVCacheLength;
   }
 
-  /** Takes tokens off the KV cache's end until `length` are left. What a conversation said is then no longer true. */
+  /** Takes tokens off the KV cache's end until `length` are left. */
   cutContext(length: number): void {
     const pipeline = this.#pipeline;
     const { tvm } = pipeline;
     const surplus = pipeline.filledKVCacheLength - length;
     if (surplus < 0) throw new RangeError(`the KV cache cannot be cut to ${length}: it has fewer tokens`);
     if (surplus === 0) return;
+    if (length === 0) {
+      this.#emptyCache();
+      return;
+    }
+    this.#context.cut(length);
     tvm.beginScope();
     try {
       // Of TVM's runtime: prebuilt libraries have it too.
@@ -264,7 +313,6 @@ export class WebLlmAdapter {
       tvm.endScope();
     }
     pipeline.filledKVCacheLength = length;
-    this.#contextTokens.length = Math.min(this.#contextTokens.length, length);
   }
 
   /**
@@ -352,34 +400,47 @@ export class WebLlmAdapter {
       }
     };
 
-    const getInputData = pipeline.getInputData.bind(pipeline);
+    // WebLLM empties the cache for any conversation that does not go on where the last one ended by itself. In a chat
+    // it only believes so, until it asks for the prompt.
+    const resetKVCache = pipeline.resetKVCache.bind(pipeline);
+    this.#emptyCache = () => {
+      pipeline.tvm.beginScope();
+      try {
+        resetKVCache();
+      } finally {
+        pipeline.tvm.endScope();
+      }
+      pipeline.filledKVCacheLength = 0;
+      this.#context.cut(0);
+    };
+    pipeline.resetKVCache = () => {
+      if (this.#watch === null) this.#emptyCache();
+    };
+
     pipeline.getInputData = async () => {
-      const input = await getInputData();
-      const cachedTokens = pipeline.filledKVCacheLength;
-      if (cachedTokens === 0) this.#contextTokens = [];
-      for (const part of input[0])
-        if (Array.isArray(part)) for (const id of part) this.#contextTokens.push(id);
-      this.#onPrefill?.({ contextTokens: [...this.#contextTokens], cachedTokens });
-      return input;
+      const watch = this.#watch;
+      assert(watch !== null, 'a prompt is asked for outside of a chat');
+      this.#answerStart = watch.prompt.length;
+      const rest = this.#keepShared(watch.prompt);
+      watch.onPrefill({ contextTokens: watch.prompt, cachedTokens: pipeline.filledKVCacheLength });
+      return [[rest], rest.length, null];
     };
 
     // WebLLM runs all chunks of a prefill in one chain of microtasks and looks at its interrupt flag only afterwards.
     // Waiting for the GPU after each chunk, and giving messages a turn, lets an abort arrive in between.
     const embedAndForward = pipeline.embedAndForward.bind(pipeline);
     pipeline.embedAndForward = async (data, length) => {
+      this.#isForwarding = true;
       const logits = await embedAndForward(data, length);
+      this.#isForwarding = false;
+      this.#context.append(idsOf(data));
       if (this.#inPrefill) {
         await pipeline.device.sync();
         await yieldToEventLoop();
         this.#signal?.throwIfAborted();
+        this.#watch?.onPrefillChunk(length);
       }
       return logits;
-    };
-
-    const forwardDecodeToken = pipeline.forwardDecodeToken.bind(pipeline);
-    pipeline.forwardDecodeToken = (tokenId) => {
-      this.#contextTokens.push(tokenId);
-      return forwardDecodeToken(tokenId);
     };
 
     // WebLLM makes its grammar compiler when it first needs one, and calls it with defaults.
@@ -395,6 +456,22 @@ export class WebLlmAdapter {
       },
     });
   }
+
+  /** Cuts the KV cache to what it has in common with `prompt`. @returns the rest of the prompt */
+  #keepShared(prompt: readonly number[]): number[] {
+    const pipeline = this.#pipeline;
+    pipeline.filledKVCacheLength = this.#context.tokens.length;
+    // The logits to sample from are those of the last token: it is always computed.
+    const length = Math.min(this.#context.commonLength(prompt), prompt.length - 1);
+    // A recurrent state has no tokens to take off.
+    const canCut = pipeline.rnnState === undefined || length === pipeline.filledKVCacheLength;
+    this.cutContext(canCut ? length : 0);
+    return prompt.slice(pipeline.filledKVCacheLength);
+  }
+}
+
+function idsOf(parts: readonly PromptPart[]): number[] {
+  return parts.flatMap((part) => (Array.isArray(part) ? (part as number[]) : []));
 }
 
 function requirePipeline(value: unknown): Pipeline {

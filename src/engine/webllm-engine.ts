@@ -193,18 +193,18 @@ export class WebLlmEngine implements BenchmarkEngine {
 
   async *streamChat(
     request: ChatRequest,
-    options: CallOptions = {},
+    options: LoadCallOptions = {},
   ): AsyncGenerator<ChatChunk, void, undefined> {
     const signal = this.#joinSignal(options.signal);
     const release = await this.#queue.acquire(signal);
     try {
-      yield* this.#answer(this.#requireSession(), request, signal);
+      yield* this.#answer(this.#requireSession(), request, signal, options.onProgress);
     } finally {
       release();
     }
   }
 
-  async completeChat(request: ChatRequest, options: CallOptions = {}): Promise<ChatCompletion> {
+  async completeChat(request: ChatRequest, options: LoadCallOptions = {}): Promise<ChatCompletion> {
     return collectChat(this.streamChat(request, options));
   }
 
@@ -235,8 +235,7 @@ export class WebLlmEngine implements BenchmarkEngine {
     await this.#exclusively({}, async (session) => {
       const { adapter } = requireMeasuring(session);
       requireInteger('length', length, 0, adapter.contextTokenCount);
-      if (length === 0) adapter.resetChat();
-      else adapter.cutContext(length);
+      adapter.cutContext(length);
     });
   }
 
@@ -540,26 +539,41 @@ export class WebLlmEngine implements BenchmarkEngine {
     session: Session,
     request: ChatRequest,
     signal: AbortSignal | null,
+    onProgress: LoadCallOptions['onProgress'],
   ): AsyncGenerator<ChatChunk, void, undefined> {
     const { adapter, engine, model } = session;
     checkChatRequest(request, model.vocabularySize, session.generated);
     const schema = request.response_format === undefined ? null : grammarSchema(request.response_format);
     if (session.isMeasuring) adapter.resetChat();
     session.isMeasuring = false;
-    const messages = this.#renderMessages(session, request);
+    if (request.cache_prompt === false) adapter.resetChat();
+    const prompt = this.#encodePrompt(session, request);
 
     const stops = stopStrings(request);
-    const prefill: { report: PrefillReport | null } = { report: null };
+    const prefill: { report: PrefillReport | null; meter: ProgressMeter | null } = {
+      report: null,
+      meter: null,
+    };
+    const tellPrefill = (tokenCount: number) => {
+      if (prefill.meter !== null) onProgress?.({ phase: 'prefill', ...prefill.meter.add(tokenCount) });
+    };
     const interrupt = () => void engine.interruptGenerate();
     signal?.addEventListener('abort', interrupt, { once: true });
-    adapter.watch(signal, (report) => {
-      prefill.report = report;
+    adapter.beginChat({
+      prompt,
+      signal,
+      onPrefill: (report) => {
+        prefill.report = report;
+        prefill.meter = new ProgressMeter(report.contextTokens.length - report.cachedTokens);
+        tellPrefill(0);
+      },
+      onPrefillChunk: tellPrefill,
     });
-    let finished = false;
     try {
       const stream = await engine.chat.completions.create({
         ...samplingOptions(request, session, schema !== null),
-        messages,
+        // WebLLM need not know what it is that it continues: its next input is `prompt`.
+        messages: [{ role: 'user', content: '' }],
         stream: true,
         stream_options: { include_usage: true },
         ...(schema === null ? {} : { response_format: { type: 'json_object', schema } }),
@@ -582,7 +596,11 @@ export class WebLlmEngine implements BenchmarkEngine {
           delta: { role: 'assistant' as const, content },
           finish_reason: null,
         };
-        return { ...(head as NonNullable<typeof head>), choices: [{ ...choice, ...logprobs }] };
+        return {
+          ...(head as NonNullable<typeof head>),
+          choices: [{ ...choice, ...logprobs }],
+          completion_tokens: adapter.outputTokens.length,
+        };
       };
       for await (const chunk of stream) {
         head ??= { id: chunk.id, object: 'chat.completion.chunk', created: chunk.created, model: model.id };
@@ -592,9 +610,6 @@ export class WebLlmEngine implements BenchmarkEngine {
           const whole = completeText(adapter.outputText);
           const rest = takeChunk(whole.length, whole);
           const last = finalChunk(head, finish, chunk.usage, prefill.report, adapter.outputTokens, request);
-          // Cut at a stop string, the KV cache holds more than the conversation will say.
-          if (finish === 'stop' && adapter.wasCutAtStopString()) adapter.resetChat();
-          finished = true;
           if (rest !== null) yield rest;
           yield last;
           continue;
@@ -614,19 +629,14 @@ export class WebLlmEngine implements BenchmarkEngine {
       throw await this.#explain(session, error, signal);
     } finally {
       signal?.removeEventListener('abort', interrupt);
-      adapter.watch(null, null);
-      if (!finished && session.lost === null) adapter.resetChat();
+      if (session.lost === null) adapter.endChat();
     }
   }
 
-  /** Messages as WebLLM gets them: whole turns, already rendered. @throws TramontaneError `context-exceeded` */
-  #renderMessages(
-    session: Session,
-    request: ChatRequest,
-  ): { role: 'user' | 'assistant' | 'system'; content: string }[] {
-    const { prompts, adapter, model } = session;
-    const turns = renderConversation(prompts.template, request.messages, prompts.controlTokens);
-    const length = turns.reduce((sum, turn) => sum + adapter.encode(turn.text).length, 0);
+  /** Ids of the prompt, turn by turn. @throws TramontaneError `context-exceeded` */
+  #encodePrompt({ prompts, adapter, model }: Session, { messages }: ChatRequest): number[] {
+    const prompt = adapter.encodeTurns(renderConversation(prompts.template, messages, prompts.controlTokens));
+    const { length } = prompt;
     if (length >= model.contextLength) {
       throw new TramontaneError(
         'context-exceeded',
@@ -637,7 +647,7 @@ export class WebLlmEngine implements BenchmarkEngine {
         },
       );
     }
-    return turns.map(({ role, text }) => ({ role, content: text }));
+    return prompt;
   }
 }
 
@@ -749,6 +759,7 @@ function finalChunk(
   return {
     ...head,
     choices: [{ index: 0, delta: {}, finish_reason: finish }],
+    completion_tokens: usage.completion_tokens,
     usage: counted,
     timings: {
       timeToFirstTokenMs: prefillMs,

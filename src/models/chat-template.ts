@@ -159,7 +159,7 @@ function readMistral(messages: TemplateMessage[], defaultSystemPrompt: string | 
  * User messages and answers, as mistral-common writes them in every version.
  *
  * Trailing spaces of an answer are dropped, as the reference does. Where a model did generate some, the text of the
- * turn differs from what the KV cache holds, and the cached answer must be prefilled again.
+ * turn differs from what the KV cache holds, and the end of the answer is computed again.
  *
  * Differs from the reference on purpose: an empty answer is rendered (it refuses it), because an answer stopped
  * before its first token must not end the conversation.

@@ -40,11 +40,14 @@ export class CallServer<Calls extends CallMap<keyof Calls & string>> {
     }
   }
 
-  /** Something with this id begins. @returns what an abort message will abort */
-  begin(id: number): AbortSignal {
+  /** Something with this id begins, whose signal an abort message will abort. */
+  begin(id: number): CallContext {
     const controller = new AbortController();
     this.#running.set(id, controller);
-    return controller.signal;
+    return {
+      signal: controller.signal,
+      onProgress: (progress) => this.#options.send({ kind: 'progress', id, progress }),
+    };
   }
 
   end(id: number): void {
@@ -60,10 +63,7 @@ export class CallServer<Calls extends CallMap<keyof Calls & string>> {
   async #run(call: Call<Calls>): Promise<void> {
     const { id } = call;
     try {
-      const output = await this.#options.run(call, {
-        signal: this.begin(id),
-        onProgress: (progress) => this.#options.send({ kind: 'progress', id, progress }),
-      });
+      const output = await this.#options.run(call, this.begin(id));
       this.end(id);
       this.#options.send({ kind: 'result', id, output });
     } catch (error) {

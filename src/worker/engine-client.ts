@@ -70,7 +70,7 @@ export class EngineClient implements BenchmarkEngine {
 
   async *streamChat(
     request: ChatRequest,
-    { signal }: CallOptions = {},
+    { signal, onProgress }: LoadCallOptions = {},
   ): AsyncGenerator<ChatChunk, void, undefined> {
     signal?.throwIfAborted();
     const id = this.#calls.createId();
@@ -80,7 +80,7 @@ export class EngineClient implements BenchmarkEngine {
     try {
       this.#endpoint.postMessage({ kind: 'stream', id, request });
       for (;;) {
-        const chunk = await this.#pull(id);
+        const chunk = await this.#pull(id, onProgress);
         if (chunk === null) break;
         yield chunk;
       }
@@ -94,7 +94,7 @@ export class EngineClient implements BenchmarkEngine {
     }
   }
 
-  completeChat(request: ChatRequest, options: CallOptions = {}): Promise<ChatCompletion> {
+  completeChat(request: ChatRequest, options: LoadCallOptions = {}): Promise<ChatCompletion> {
     return collectChat(this.streamChat(request, options));
   }
 
@@ -151,8 +151,8 @@ export class EngineClient implements BenchmarkEngine {
   }
 
   /** The next chunk of a stream; null at its end. */
-  #pull(id: number): Promise<ChatChunk | null> {
-    return this.#calls.wait(id, () => this.#endpoint.postMessage({ kind: 'pull', id }));
+  #pull(id: number, onProgress?: LoadCallOptions['onProgress']): Promise<ChatChunk | null> {
+    return this.#calls.wait(id, () => this.#endpoint.postMessage({ kind: 'pull', id }), onProgress);
   }
 
   /** A stream whose reader left: stop it, and take what is still on the way so that the worker can end it. */

@@ -72,6 +72,22 @@ test('a load can be aborted while the browser asks whether to keep what is store
   }
 });
 
+test('a stream tells how much of its prompt is read, and how many tokens are written', async () => {
+  const { client } = connect();
+  await client.loadModel(source);
+  const read: Progress[] = [];
+  const request = { messages: [{ role: 'user' as const, content: 'wind '.repeat(600) }] };
+  const written: number[] = [];
+  for await (const chunk of client.streamChat(request, { onProgress: (reading) => read.push(reading) })) {
+    if (written.length === 0) expect(read.at(-1)?.bytes).toBe(read[0]?.totalBytes);
+    written.push(chunk.completion_tokens);
+  }
+  expect(read.map(({ phase }) => phase)).toEqual(Array(4).fill('prefill'));
+  expect(read[0]).toMatchObject({ bytes: 0, totalBytes: expect.any(Number) });
+  expect(read[1]?.bytes).toBe(256);
+  expect(written[0]).toBe(1);
+});
+
 test('a stream makes a chunk only when it is pulled', async () => {
   const { client, sent } = connect();
   await client.loadModel(source);

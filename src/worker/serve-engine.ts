@@ -45,8 +45,8 @@ export function serveEngine(engine: BenchmarkEngine, endpoint: Endpoint<EngineMe
   endpoint.addEventListener('message', ({ data }) => {
     switch (data.kind) {
       case 'stream': {
-        const signal = calls.begin(data.id);
-        streams.set(data.id, engine.streamChat(data.request, { signal })[Symbol.asyncIterator]());
+        const context = calls.begin(data.id);
+        streams.set(data.id, engine.streamChat(data.request, context)[Symbol.asyncIterator]());
         return;
       }
       case 'pull':

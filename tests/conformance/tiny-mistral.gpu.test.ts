@@ -4,7 +4,13 @@
  */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { sha256Hex } from '../../src/base/sha256.ts';
-import type { ChatRequest, LoadOptions } from '../../src/engine/api.ts';
+import type {
+  ChatChunk,
+  ChatCompletion,
+  ChatMessage,
+  ChatRequest,
+  LoadOptions,
+} from '../../src/engine/api.ts';
 import { WebLlmEngine } from '../../src/engine/webllm-engine.ts';
 import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
 import fixture from '../fixtures/tiny-mistral-logits.json' with { type: 'json' };
@@ -145,6 +151,133 @@ describe.skipIf(slow).each(families)('tiny-mistral $name', ({ disable }) => {
     expect(await decode()).toEqual(cold);
   });
 
+  test('a prompt computes only what the KV cache does not begin with, and is answered as from cold', async () => {
+    const user = (content: string) => ({ role: 'user' as const, content });
+    const assistant = (content: string) => ({ role: 'assistant' as const, content });
+    const greedy = { temperature: 0, logit_bias: { '2': -100 }, return_token_ids: true };
+    const ask = (messages: ChatMessage[], options: Partial<ChatRequest> = {}) =>
+      engine.completeChat({ messages, ...greedy, max_completion_tokens: 8, ...options });
+    /** Asks, and then asks again from nothing. @returns how many tokens were computed, and of how many */
+    const askTwice = async (messages: ChatMessage[]) => {
+      const warm = await ask(messages);
+      const cold = await ask(messages, { cache_prompt: false });
+      expect(cold.usage.prompt_tokens_details.cached_tokens).toBe(0);
+      expect(warm.prompt_token_ids).toEqual(cold.prompt_token_ids);
+      expect(warm.token_ids).toEqual(cold.token_ids);
+      const { prompt_tokens, prompt_tokens_details } = warm.usage;
+      expect(warm.timings.prefillTokens).toBe(prompt_tokens - prompt_tokens_details.cached_tokens);
+      return { computed: warm.timings.prefillTokens, whole: prompt_tokens, text: textOf(warm) };
+    };
+    const textOf = (answer: ChatCompletion) => answer.choices[0]!.message.content;
+    const question = user('wind and sea '.repeat(20));
+    const turnTokens = (text: string) => engine.tokenizeChat([user(text)]).then((ids) => ids.length);
+    // What a next question adds: the last token of the cut answer, which nobody computed, and its own turn.
+    const follow = 'Go on.';
+    const added = 1 + (await turnTokens(follow));
+
+    // An answer cut at its length, then a second question.
+    const cut = await ask([question], { cache_prompt: false });
+    expect(cut.choices[0]?.finish_reason).toBe('length');
+    const conversation = [question, assistant(textOf(cut)), user(follow)];
+    const second = await askTwice(conversation);
+    expect(second.computed).toBe(added);
+    // Regenerate: the very same prompt.
+    expect((await askTwice(conversation)).computed).toBe(1);
+    // The last question changed, then the first.
+    const changed = await askTwice([...conversation.slice(0, 2), user('Stop.')]);
+    expect(changed.computed).toBeLessThan(added);
+    const other = await askTwice([user(`${question.content}?`)]);
+    expect(other.computed).toBeLessThan(12);
+    expect(other.whole).toBeGreaterThan(60);
+
+    // Stop while the answer is written.
+    const stop = new AbortController();
+    let written = '';
+    let last: ChatChunk | null = null;
+    const long = { messages: [question], ...greedy, max_completion_tokens: 200 };
+    for await (const chunk of engine.streamChat(long, { signal: stop.signal })) {
+      written += chunk.choices[0]?.delta.content ?? '';
+      if (written.length > 12) stop.abort();
+      last = chunk;
+    }
+    expect(last?.choices[0]?.finish_reason).toBe('abort');
+    expect((await askTwice([question, assistant(written), user(follow)])).computed).toBe(added);
+
+    // Stop while the question is read: its chunks stay.
+    const stopReading = new AbortController();
+    const reading = engine.completeChat(
+      { messages: [user('sea '.repeat(500))], ...greedy, cache_prompt: false },
+      { signal: stopReading.signal },
+    );
+    setTimeout(() => stopReading.abort(new Error('enough')), 1);
+    await expect(reading).rejects.toThrow('enough');
+    const again = await ask([user('sea '.repeat(500))], { max_completion_tokens: 1 });
+    const { cached_tokens } = again.usage.prompt_tokens_details;
+    expect(cached_tokens).toBeGreaterThan(0);
+    expect(cached_tokens % 64).toBe(0);
+  });
+
+  test('tells how much of a prompt is read, chunk by chunk, and how many tokens are written', async () => {
+    const read: number[] = [];
+    const written: number[] = [];
+    const stream = engine.streamChat(
+      {
+        messages: [{ role: 'user', content: 'sea '.repeat(150) }],
+        temperature: 0,
+        logit_bias: { '2': -100 },
+        max_completion_tokens: 5,
+        cache_prompt: false,
+      },
+      {
+        onProgress: ({ phase, bytes, totalBytes }) => {
+          expect(phase).toBe('prefill');
+          expect(written).toEqual([]);
+          read.push(bytes, totalBytes);
+        },
+      },
+    );
+    let promptTokens = 0;
+    for await (const { completion_tokens, usage } of stream) {
+      written.push(completion_tokens);
+      promptTokens = usage?.prompt_tokens ?? 0;
+    }
+    const chunks = Array.from({ length: Math.ceil(promptTokens / 64) }, (_, i) => 64 * (i + 1));
+    expect(read).toEqual([0, ...chunks].flatMap((end) => [Math.min(end, promptTokens), promptTokens]));
+    expect(written.at(-1)).toBe(5);
+    expect(written).toEqual([...written].sort((a, b) => a - b));
+  });
+
+  test('an answer spelled in unusual tokens stays as it was said', async () => {
+    const messages = [{ role: 'user' as const, content: 'Name it.' }];
+    // Control tokens and single bytes come first; without the words after them it spells letter by letter.
+    const wordStart = 40 + 256;
+    const words = Array.from({ length: vocabularySize - wordStart }, (_, i) => [String(wordStart + i), -100]);
+    const held = await engine.completeChat({
+      messages,
+      temperature: 0,
+      max_completion_tokens: 40,
+      logit_bias: Object.fromEntries(words),
+      return_token_ids: true,
+      response_format: {
+        type: 'json_schema',
+        json_schema: { name: 'fixed', schema: { const: 'the wind and the sea' } },
+      },
+    });
+    const next = await engine.completeChat({
+      messages: [
+        ...messages,
+        { role: 'assistant', content: held.choices[0]!.message.content },
+        { role: 'user', content: 'Go on.' },
+      ],
+      max_completion_tokens: 1,
+      return_token_ids: true,
+    });
+    expect(held.token_ids).toHaveLength('"the wind and the sea"'.length);
+    const said = [...(held.prompt_token_ids ?? []), ...held.token_ids];
+    expect(next.prompt_token_ids?.slice(0, said.length)).toEqual(said);
+    expect(next.usage.prompt_tokens_details.cached_tokens).toBe(said.length);
+  });
+
   test('what is measured is timed where it runs, and leaves no trace in the next chat', async () => {
     const request = { messages: [{ role: 'user' as const, content: 'Wind?' }], temperature: 0 };
     const chat = () => engine.completeChat({ ...request, max_completion_tokens: 4, return_token_ids: true });
@@ -255,6 +388,7 @@ describe.skipIf(slow).each(families)('tiny-mistral $name', ({ disable }) => {
       const before = (await engine.readCounters()).dispatches ?? 0;
       const { usage } = await engine.completeChat({
         ...request,
+        cache_prompt: false,
         max_completion_tokens: tokenCount,
         logit_bias: { '2': -100 },
         frequency_penalty: 0.5,

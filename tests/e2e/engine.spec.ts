@@ -163,7 +163,7 @@ async function watchGpuWaits(): Promise<GpuWaits> {
 
 const user = (content: string) => ({ role: 'user' as const, content });
 const assistant = (content: string) => ({ role: 'assistant' as const, content });
-/** Makes the model end its answer soon: only answers that end by themselves keep the KV cache. */
+/** Makes the model end its answer soon, by itself. */
 const endSoon = { logit_bias: { '2': 5 }, temperature: 0, max_completion_tokens: 200 };
 
 test('loads, and streams an answer', async () => {
@@ -204,9 +204,7 @@ test('a second turn prefills only what is new, and its ids equal those of a cold
     (first.last?.usage?.prompt_tokens ?? Infinity) - 1,
   );
   expect(warm.last?.timings?.prefillTokens).toBeLessThan(warm.last?.usage?.prompt_tokens ?? 0);
-  // Another conversation in between empties the cache.
-  await ask({ messages: [user('x')], ...endSoon });
-  const cold = await ask({ messages, ...endSoon, return_token_ids: true });
+  const cold = await ask({ messages, ...endSoon, return_token_ids: true, cache_prompt: false });
   expect(cold.last?.usage?.prompt_tokens_details.cached_tokens).toBe(0);
   expect(warm.last?.prompt_token_ids).toEqual(cold.last?.prompt_token_ids);
   expect(warm.text).toBe(cold.text);
@@ -247,13 +245,14 @@ test('stop during a long prefill: within one chunk, and the next question is ans
   );
   expect(length.length).toBeGreaterThan(1000);
   const gpuWaits = await watchGpuWaits();
-  await ask({ messages: [user(long)], max_completion_tokens: 1 });
+  const request = { max_completion_tokens: 1, cache_prompt: false };
+  await ask({ messages: [user(long)], ...request });
   const wholeCount = await gpuWaits.count();
   // Chunks of at most 64 tokens, of over 1,000.
   expect(wholeCount).toBeGreaterThan(15);
   const quarter = Math.floor(wholeCount / 4);
   await gpuWaits.holdAfter(quarter);
-  const stopping = ask({ messages: [user(`${long} again`)], max_completion_tokens: 1 });
+  const stopping = ask({ messages: [user(`${long} again`)], ...request });
   await expect.poll(() => gpuWaits.isHeld()).toBe(true);
   await stopAnswer();
   await gpuWaits.release();
@@ -441,7 +440,7 @@ test('score agrees with itself: prefill and decode steps see the same', async ()
   expect(byDecode.perplexity).toBeCloseTo(byPrefill.perplexity, 1);
 });
 
-test('a stop string ends the answer, its beginning never shows, and the next turn is cold', async () => {
+test('a stop string ends the answer, its beginning never shows, and the next turn holds what was said', async () => {
   const base = {
     messages: [user('Tell me a story.')],
     temperature: 0,
@@ -454,8 +453,17 @@ test('a stop string ends the answer, its beginning never shows, and the next tur
   expect(cut.last?.choices[0]?.finish_reason).toBe('stop');
   expect(whole.text.startsWith(cut.text)).toBe(true);
   expect(cut.text).toBe(whole.text.slice(0, whole.text.indexOf(stop)));
-  const next = await ask({ ...base, messages: [...base.messages, assistant(cut.text), user('Go on.')] });
-  expect(next.last?.usage?.prompt_tokens_details.cached_tokens).toBe(0);
+  const follow = {
+    ...base,
+    messages: [...base.messages, assistant(cut.text), user('Go on.')],
+    return_token_ids: true,
+  };
+  const next = await ask(follow);
+  // The question, and what its answer and the text of it have in common.
+  const questionTokens = cut.last?.usage?.prompt_tokens ?? Infinity;
+  expect(next.last?.usage?.prompt_tokens_details.cached_tokens).toBeGreaterThanOrEqual(questionTokens);
+  const cold = await ask({ ...follow, cache_prompt: false });
+  expect(next.last?.prompt_token_ids).toEqual(cold.last?.prompt_token_ids);
 });
 
 test('a context that does not fit is refused before a shard is fetched, and the model in use stays', async () => {

@@ -18,6 +18,7 @@ export interface ChatSample {
   endToEndMs: number;
 }
 
+/** A chat from an empty KV cache, unless `request` says otherwise. */
 export async function takeChat(
   engine: BenchmarkEngine,
   clock: Clock,
@@ -25,7 +26,10 @@ export async function takeChat(
   options: CallOptions,
 ): Promise<ChatSample> {
   const start = clock.now();
-  const { choices, usage, timings } = await engine.completeChat({ ...request, temperature: 0 }, options);
+  const { choices, usage, timings } = await engine.completeChat(
+    { cache_prompt: false, ...request, temperature: 0 },
+    options,
+  );
   // An abort after the first token ends the answer without an error.
   options.signal?.throwIfAborted();
   return { text: choices[0]!.message.content, usage, timings, endToEndMs: clock.now() - start };

@@ -1,6 +1,6 @@
 /**
  * A second question after a long text: warm, with the text still in the KV cache, and the same conversation from cold.
- * The first answer is held to one certain JSON text, since only an answer that ended by itself keeps the cache.
+ * The first answer is held to one certain JSON text, so that the second question is the same for every model.
  */
 import type { ChatMessage } from '../../engine/api.ts';
 import { NO_WORK, type PlannedTest, type SuiteContext, work } from '../planned-test.ts';
@@ -50,10 +50,9 @@ export function planFollowup({ engine, model, size, clock, note }: SuiteContext)
           { role: 'user', content: QUESTIONS.followup },
         ];
         const request = { messages, max_completion_tokens: 2, ignore_eos: true };
-        const warm = await takeChat(engine, clock, request, options);
+        const warm = await takeChat(engine, clock, { ...request, cache_prompt: true }, options);
         const wasWarm = warm.usage.prompt_tokens_details.cached_tokens > 0;
         if (!wasWarm) note('The follow-up turn found no KV cache to continue: its warm time is missing.');
-        await engine.fillContext([], options);
         const cold = await takeChat(engine, clock, request, options);
         return {
           values: [wasWarm ? warm.timings.timeToFirstTokenMs : null, cold.timings.timeToFirstTokenMs],

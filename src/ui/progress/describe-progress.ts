@@ -1,5 +1,4 @@
-/** A load's progress in words. */
-
+/** Progress of a load, or of a prompt being read, in words. */
 import { formatBytes, formatBytesOf, formatDuration, formatInteger } from '../../base/number-text.ts';
 import type { Progress } from '../../engine/api.ts';
 
@@ -9,7 +8,11 @@ const labels: Record<Progress['phase'], string> = {
   read: 'Reading from storage',
   upload: 'Copying to the GPU',
   compile: 'Preparing the GPU',
+  prefill: 'Reading',
 };
+
+/** What is counted where it is not bytes. */
+const counted: Partial<Record<Progress['phase'], string>> = { compile: 'programs', prefill: 'tokens' };
 
 export interface ProgressText {
   label: string;
@@ -21,7 +24,7 @@ export interface ProgressText {
 export function describeProgress(progress: Progress | null): ProgressText {
   if (progress === null) return { label: 'Starting', value: null, detail: '' };
   const { phase, bytes, totalBytes, bytesPerSecond, etaMs } = progress;
-  const isCompile = phase === 'compile';
+  const unit = counted[phase];
   const isDone = totalBytes > 0 && bytes >= totalBytes;
   return {
     label: labels[phase],
@@ -29,10 +32,10 @@ export function describeProgress(progress: Progress | null): ProgressText {
     detail: [
       totalBytes === 0
         ? ''
-        : isCompile
-          ? `${formatInteger(bytes)} of ${formatInteger(totalBytes)} programs`
-          : formatBytesOf(bytes, totalBytes),
-      bytesPerSecond > 0 && !isCompile ? `${formatBytes(bytesPerSecond)}/s` : '',
+        : unit === undefined
+          ? formatBytesOf(bytes, totalBytes)
+          : `${formatInteger(bytes)} of ${formatInteger(totalBytes)} ${unit}`,
+      bytesPerSecond > 0 && unit === undefined ? `${formatBytes(bytesPerSecond)}/s` : '',
       etaMs === null || isDone ? '' : `${formatDuration(etaMs)} left`,
     ]
       .filter(Boolean)

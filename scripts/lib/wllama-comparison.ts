@@ -1,6 +1,6 @@
 /**
- * The built site's engine beside wllama (llama.cpp's WebGPU build) in one browser, on the same GGUF: loads, then the
- * same questions, both in turns. Both are used as their users would, and timed by the page's clock. Loads but the first
+ * The built site's engine beside wllama (llama.cpp's WebGPU build) in one browser, on the same GGUF: the same questions,
+ * then loads, both in turns. Both are used as their users would, and timed by the page's clock. Loads but the first
  * take the weights from where each engine keeps them: ours from its weight store in IndexedDB, wllama from its cache in
  * OPFS.
  *
@@ -57,7 +57,7 @@ export interface ComparisonOptions {
 
 type EngineName = 'tramontane' | 'wllama';
 
-type TimedAnswer = Omit<ComparedTurn, 'abortMs' | 'gpuSubmissions' | 'disturbed'>;
+type TimedAnswer = Omit<ComparedTurn, 'abortMs' | 'gpuSubmissions' | 'gpuBufferBytes' | 'disturbed'>;
 
 interface GpuUse {
   submissions: number;
@@ -181,7 +181,6 @@ async function compare(
     const after = await residentBytes();
     engines[name].residentBytes = before === null || after === null ? null : after - before;
   }
-  const submissions = async (name: EngineName) => (await harness('gpuUse', name)).submissions;
   const probe = (await createProcessorProbe(true)) ?? blindProbe;
   const watched = async <T extends object>(action: () => Promise<T>) => {
     const watch = await probe.start();
@@ -204,13 +203,13 @@ async function compare(
     return { ...timed, gpuBufferBytes: (await harness('gpuUse', name)).bufferBytes };
   };
   const takeTurn = async (name: EngineName, turn: number): Promise<ComparedTurn> => {
-    const before = await submissions(name);
+    const { submissions: before } = await harness('gpuUse', name);
     const timed = await watched(() =>
       harness('ask', name, question(turn, options.sentences), options.outputTokens),
     );
-    const gpuSubmissions = (await submissions(name)) - before;
+    const { submissions: after, bufferBytes: gpuBufferBytes } = await harness('gpuUse', name);
     const abortMs = await harness('abort', name, question(-turn, options.sentences));
-    return { ...timed, abortMs, gpuSubmissions };
+    return { ...timed, abortMs, gpuSubmissions: after - before, gpuBufferBytes };
   };
   const notes: string[] = [];
   /** Both engines one after the other, until enough pairs were not disturbed. @returns false where one has failed */
@@ -240,14 +239,13 @@ async function compare(
     }
     return true;
   };
-  const isLoaded = await takePairs('load', options.loads, takeLoad, ({ loads }, taken) => loads.push(taken));
-  if (isLoaded) {
-    for (const name of names) {
-      step(`warming ${engines[name].name} up`);
-      await harness('ask', name, question(0, options.sentences), options.outputTokens);
-    }
-    await takePairs('turn', options.turns, takeTurn, ({ turns }, taken) => turns.push(taken));
+  for (const name of names) {
+    step(`warming ${engines[name].name} up`);
+    await harness('ask', name, question(0, options.sentences), options.outputTokens);
   }
+  // Turns first: where an engine fails to load again, they are there.
+  const isAlive = await takePairs('turn', options.turns, takeTurn, ({ turns }, taken) => turns.push(taken));
+  if (isAlive) await takePairs('load', options.loads, takeLoad, ({ loads }, taken) => loads.push(taken));
   const subject = { model: modelId, modelBytes: options.model.gguf.byteLength, adapter };
   return compareEngines(subject, [engines.tramontane, engines.wllama], notes);
 }

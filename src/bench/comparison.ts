@@ -35,6 +35,8 @@ export interface ComparedTurn extends Disturbable {
   abortMs: number;
   /** Submissions to the GPU's queue meanwhile. */
   gpuSubmissions: number;
+  /** GPU buffers that the engine holds then. */
+  gpuBufferBytes: number;
 }
 
 export interface ComparedEngine {
@@ -84,17 +86,17 @@ export interface ComparisonReport {
 const LEAST_ON_GPU = 0.8;
 
 /**
- * Where an engine ran. `webgpu` takes both: a submission or more for every token of every answer, and, after every load,
- * buffers that the model fits into. `cpu`: nothing was ever sent to the GPU. Anything else is `mixed`, and an engine that
+ * Where an engine ran. `webgpu` takes both: a submission or more for every token of every answer, and buffers that the
+ * model fits into. `cpu`: nothing was ever sent to the GPU. Anything else is `mixed`, and an engine that
  * took no turn is `unknown`.
  */
 export function backendOf(
-  { turns, loads }: ComparedEngine,
+  { turns }: ComparedEngine,
   modelBytes: number,
 ): 'webgpu' | 'cpu' | 'mixed' | 'unknown' {
-  if (turns.length === 0 || loads.length === 0) return 'unknown';
+  if (turns.length === 0) return 'unknown';
   if (turns.every(({ gpuSubmissions }) => gpuSubmissions === 0)) return 'cpu';
-  const holdsModel = loads.every(({ gpuBufferBytes }) => gpuBufferBytes >= LEAST_ON_GPU * modelBytes);
+  const holdsModel = turns.every(({ gpuBufferBytes }) => gpuBufferBytes >= LEAST_ON_GPU * modelBytes);
   const isSteady = turns.every(({ gpuSubmissions, outputTokens }) => gpuSubmissions >= outputTokens);
   return holdsModel && isSteady ? 'webgpu' : 'mixed';
 }

@@ -5,7 +5,7 @@
 import type { AdapterReport, MemoryPlan } from '../engine/api.ts';
 import type { KernelReport } from './kernels/kernel-report.ts';
 
-export const REPORT_VERSION = 1;
+export const REPORT_VERSION = 2;
 
 /** Why a sample is kept but not counted. */
 export type Mark =

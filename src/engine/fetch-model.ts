@@ -303,7 +303,7 @@ async function storeModel(
     stored.set(file.storedName, known.find(({ storedName }) => storedName === file.storedName) ?? file);
   }
   if (missing.length > 0) {
-    await requireRoom(sumBytes(missing) - (await store.countJournalled(id)));
+    await requireRoom(sumBytes(missing) - (await store.countJournalled(id)), options.signal);
     const describe = (): PendingModel => ({
       version: 1,
       id,

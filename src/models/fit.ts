@@ -45,7 +45,7 @@ export interface FitSituation {
   /** Null: no WebGPU. */
   adapter: FitAdapter | null;
   /** Null where the browser does not tell. */
-  storage: { usedBytes: number; quotaBytes: number } | null;
+  storage: { usedBytes: number; quotaBytes: number; isLeast?: true } | null;
   /** Bytes that would have to be stored; 0 for a model that is. */
   bytesToStore: number;
   /** Tokens; null where the model's own is not known. */
@@ -285,7 +285,7 @@ function assessMemory(
 }
 
 function assessStorage({ storage, bytesToStore }: FitSituation): FitFinding[] {
-  if (storage === null || bytesToStore === 0) return [];
+  if (storage === null || storage.isLeast || bytesToStore === 0) return [];
   const freeBytes = Math.max(0, storage.quotaBytes - storage.usedBytes);
   if (bytesToStore <= freeBytes) return [];
   return [

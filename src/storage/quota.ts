@@ -73,16 +73,24 @@ export async function askToPersist(
   }
 }
 
+/** Chrome deletes what Blobs held some seconds after their records, and counts it until then. */
+const DELETION_MS = 8000;
+const DELETION_STEP_MS = 1000;
+
 /**
  * Refuses what will not fit, before the first byte of it is fetched; asked by the model's writer. Where nobody can
- * tell, nothing is refused.
- * @throws TramontaneError `storage-quota`
+ * tell, nothing is refused; what was deleted just now is waited for.
+ * @throws TramontaneError `storage-quota`; `signal.reason` when aborted
  */
-export async function requireRoom(neededBytes: number): Promise<void> {
+export async function requireRoom(neededBytes: number, signal?: AbortSignal): Promise<void> {
   if (neededBytes <= 0) return;
-  const freeBytes = (await readTold())?.freeBytes ?? null;
-  if (freeBytes !== null && neededBytes > freeBytes) throw noRoom(neededBytes, freeBytes);
-  if ((await hasRoom(neededBytes)) === false) throw noRoom(neededBytes, null);
+  for (let waitedMs = 0; ; waitedMs += DELETION_STEP_MS) {
+    const freeBytes = (await readTold())?.freeBytes ?? null;
+    const isTooMuch = freeBytes !== null && neededBytes > freeBytes;
+    if (!isTooMuch && (await hasRoom(neededBytes, signal)) !== false) return;
+    if (waitedMs >= DELETION_MS) throw noRoom(neededBytes, isTooMuch ? freeBytes : null);
+    await delay(DELETION_STEP_MS, signal);
+  }
 }
 
 function noRoom(neededBytes: number, freeBytes: number | null): TramontaneError {

@@ -16,7 +16,12 @@ test('there is room for a megabyte, and none for a petabyte; nothing stays', asy
 });
 
 test('who asks at once, in turn', async () => {
-  expect(await Promise.all([1e6, 1e15, 2e6, 2e15].map(hasRoom))).toEqual([true, false, true, false]);
+  expect(await Promise.all([1e6, 1e15, 2e6, 2e15].map((byteLength) => hasRoom(byteLength)))).toEqual([
+    true,
+    false,
+    true,
+    false,
+  ]);
 });
 
 test('what is measured may be had', async () => {

@@ -38,16 +38,18 @@ export const measureInWorker: MeasureKernels = async (
   const worker = startModuleWorker(workerUrl);
   const stopped = new AbortController();
   const tell = (message: KernelsRequest) => worker.postMessage(message);
-  let watch: BusyWatch | null = null;
+  let watch: Promise<BusyWatch> | null = null;
   try {
     return await new Promise<KernelReport>((resolve, reject) => {
       const beginWatch = async () => {
-        watch = await probe.start();
+        watch = probe.start();
+        await watch;
         tell({ kind: 'watched', disturber: null });
       };
       const endWatch = async () => {
-        const disturber = (await watch?.stop()) ?? null;
+        const ended = watch;
         watch = null;
+        const disturber = (await (await ended)?.stop()) ?? null;
         tell({ kind: 'watched', disturber });
       };
       const crash = (message: string) =>
@@ -61,8 +63,8 @@ export const measureInWorker: MeasureKernels = async (
       worker.addEventListener('message', ({ data }: MessageEvent<KernelsAnswer>) => {
         if (data.kind === 'ready') tell({ kind: 'measure', model, options, repeats: probe.repeats });
         else if (data.kind === 'progress') onProgress?.(data.progress);
-        else if (data.kind === 'watch') void beginWatch();
-        else if (data.kind === 'unwatch') void endWatch();
+        else if (data.kind === 'watch') beginWatch().catch(reject);
+        else if (data.kind === 'unwatch') endWatch().catch(reject);
         else if (data.kind === 'report') resolve(data.report);
         else reject(fromWireError(data.error));
       });
@@ -71,6 +73,7 @@ export const measureInWorker: MeasureKernels = async (
   } finally {
     stopped.abort();
     worker.terminate();
-    await (watch as BusyWatch | null)?.stop();
+    // One that did not begin has been told of.
+    await (watch as Promise<BusyWatch> | null)?.then((begun) => begun.stop()).catch(() => undefined);
   }
 };

@@ -74,7 +74,7 @@ function renderBuild(
         ${isStored(model, build) ? html`<span class="build-mark">On this device</span>` : nothing}
       </p>
       ${quantization === null ? nothing : html`<p class="build-place" title=${file}>${file}</p>`}
-      ${renderFitBriefly(model.fitOfBuild(build))}
+      ${renderFitBriefly(model.fitOfBuild(build, isStored(model, build)))}
       ${runs === null ? html`<p class="fit untested">Whether its format runs, its header will tell.</p>` : nothing}
     </div>
     <button
@@ -90,7 +90,7 @@ function renderBuild(
 
 function findAdvised(model: ImportController, builds: readonly SourceBuild[]): SourceBuild | undefined {
   const suits = (build: SourceBuild) => {
-    const fit = model.fitOfBuild(build);
+    const fit = model.fitOfBuild(build, isStored(model, build));
     return fit !== null && !isDoubtful(fit);
   };
   return USUAL.map((usual) => builds.find((build) => build.quantization === usual)).find(

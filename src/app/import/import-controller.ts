@@ -123,9 +123,9 @@ export class ImportController implements ReactiveController {
   }
 
   /** As far as its size tells. */
-  fitOfBuild({ byteLength }: SourceBuild): Fit | null {
+  fitOfBuild({ byteLength }: SourceBuild, isStored: boolean): Fit | null {
     const unknown = { parameterCount: null, maxContextLength: null, kvBytesPerToken: null, layerCount: null };
-    return this.fitOf({ byteLength, ...unknown }, byteLength, null);
+    return this.fitOf({ byteLength, ...unknown }, isStored ? 0 : byteLength, null);
   }
 
   /** What the browser tells of its storage, as it will be when an interrupted import is given up. */

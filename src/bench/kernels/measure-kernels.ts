@@ -133,7 +133,8 @@ async function measure(
   for (const phase of phases) await phase.calibrate(step);
   // Rounds: what changes over time (heat, other programs) changes every figure alike.
   const disturbers: Disturber[] = [];
-  for (let round = 0, counted = 0; counted < repetitions && round < repetitions * MOST_ROUNDS; round++) {
+  const mostRounds = repetitions * (probe.repeats ? MOST_ROUNDS : 1);
+  for (let round = 0, counted = 0; counted < repetitions && round < mostRounds; round++) {
     const watch = await probe.start();
     let disturber: Disturber | null = null;
     const forget: (() => void)[] = [];
@@ -144,8 +145,10 @@ async function measure(
     } finally {
       disturber = await watch.stop();
     }
-    if (disturber === null || !probe.repeats) counted++;
-    else total += roundSteps;
+    if (disturber === null) counted++;
+    const left = Math.min(repetitions - counted, mostRounds - round - 1);
+    // With the calibration.
+    total = (round + 2 + left) * roundSteps;
     if (disturber === null) continue;
     disturbers.push(disturber);
     for (const forgetSamples of forget) forgetSamples();

@@ -42,7 +42,7 @@ export async function storeModel(
   return withModelLock(planned.id, { ...(signal && { signal }) }, async () => {
     const { finished, startedAt } = await findFinished(store, planned, options.restart ?? false);
     const missing = planned.plan.shards.filter(({ name }) => !finished.has(name));
-    await requireRoom(sumBytes(missing));
+    await requireRoom(sumBytes(missing), signal);
     const { id, opened, identity } = planned;
     // Of a source that cannot tell its state nothing would ever be taken from a journal.
     const journal =

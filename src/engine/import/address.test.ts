@@ -113,6 +113,27 @@ describe('addresses', () => {
   });
 
   test.each([
+    ['hf.co/o/r:Q4_K_M', 'o/r/resolve/main/', 'Q4_K_M'],
+    ['huggingface.co/o/r', 'o/r/resolve/main/', null],
+    ['https://hf.co/o/r/blob/main/m.gguf', 'o/r/resolve/main/m.gguf', undefined],
+    [`${HF}o/r/tree/main/sub`, 'o/r/resolve/main/sub/', null],
+    [`${HF}o/r/resolve/main/m.gguf?download=true`, 'o/r/resolve/main/m.gguf?download=true', undefined],
+    [`${HF}//elsewhere.example/m.gguf`, '//elsewhere.example/m.gguf', undefined],
+  ])('%s leads to it, too', (address, path, tag) => {
+    const mirror = 'https://mirror.example/hub/';
+    const { url, repository, hubFile } = parseAddress(address, mirror);
+    expect(url).toBe(mirror + path);
+    expect(repository?.tag).toBe(tag);
+    const folder = repository ?? hubFile?.folder;
+    if (path.startsWith('o/')) expect(folder).toMatchObject({ hub: mirror, owner: 'o', repo: 'r' });
+  });
+
+  test('another port of that host is another server', () => {
+    const { url, repository } = parseAddress('https://huggingface.co:8443/o/r/', 'https://mirror.example/');
+    expect({ url, repository }).toEqual({ url: 'https://huggingface.co:8443/o/r/', repository: null });
+  });
+
+  test.each([
     '',
     'model.gguf',
     '/m.gguf',

@@ -46,8 +46,8 @@ export interface HubFolder {
 }
 
 export const HUGGING_FACE = 'https://huggingface.co/';
-/** It leads there. */
-const SHORT_HUB = 'hf.co';
+/** `hf.co` leads there. */
+const HUGGING_FACE_HOSTS: ReadonlySet<string> = new Set(['huggingface.co', 'hf.co']);
 
 const FORMS =
   'https://host/model.gguf, https://host/folder/, hf:owner/repo, hf:owner/repo:Q4_K_M or hf:owner/repo/model.gguf';
@@ -67,7 +67,7 @@ const BARE_HUB = /^(?:hf\.co|huggingface\.co)\//i;
 const NOT_IN_PATH = /[\u0000-\u001f\u007f\\?#]/;
 
 /**
- * @param hub where `hf:` leads, with a slash at its end; another one in tests only
+ * @param hub where `hf:` and addresses of Hugging Face lead, with a slash at its end: a mirror, or a server of a test
  * @throws TramontaneError `address-invalid`, saying what is allowed
  */
 export function parseAddress(text: string, hub: string = HUGGING_FACE): SourceAddress {
@@ -87,7 +87,7 @@ export function parseAddress(text: string, hub: string = HUGGING_FACE): SourceAd
   }
   if (url.username !== '' || url.password !== '') throw invalid(address, 'carries a user name or password');
   url.hash = '';
-  if (url.hostname === SHORT_HUB) url.hostname = new URL(HUGGING_FACE).hostname;
+  if (HUGGING_FACE_HOSTS.has(url.host)) url = new URL(hub + url.pathname.slice(1) + url.search);
   return (url.href.startsWith(hub) ? parseHubPage(url, address, hub) : null) ?? describeUrl(url);
 }
 

@@ -74,6 +74,7 @@ function prepare(gguf: Gguf, shape: RandomShape, mixName: string): PreparedModel
       parameterCount: model.parameterCount,
       sourceName: 'random weights',
       sha256: null,
+      listedSha256: null,
       licence: null,
       url: null,
     },

@@ -330,7 +330,7 @@ export interface LoadedModelFacts {
   /** Null for a prebuilt model, whose files do not tell. */
   parameterCount: number | null;
   weightBytes: number;
-  /** SHA-256 of the file it was imported from, in hex. */
+  /** SHA-256 of the file it was imported from, in hex; null unless it was computed from the file itself. */
   sourceSha256: string | null;
   /** SHA-256 of `tensor-cache.json`, which lists the hashes of all weights. */
   tensorCacheSha256: string;
@@ -513,7 +513,7 @@ export interface ImportPreview {
   licence: string | null;
   source: { name: string; url: string | null };
   /** SHA-256 of the file as its host lists it, in hex, to compare by hand; null where it lists none, and for splits. */
-  sourceSha256: string | null;
+  listedSha256: string | null;
   /** Bytes of weights by tensor type: `Q4_K`, `Q6_K`, `F32`. */
   formats: readonly { type: string; byteLength: number }[];
   /** An interrupted import of this very source. */

@@ -156,7 +156,7 @@ const FILE_COUNT = 113;
 const STORED_BYTES = 14_326_098_432;
 const FILE_NAME = 'Mistral-Small-3.2-24B-Instruct-2506-Q4_K_M.gguf';
 const FILE_URL = `https://huggingface.co/lmstudio-community/Mistral-Small-3.2-24B-Instruct-2506-GGUF/resolve/main/${FILE_NAME}`;
-const SOURCE_SHA256 = '1f1fe1c8b2e0a4f3'.repeat(4);
+const LISTED_SHA256 = '1f1fe1c8b2e0a4f3'.repeat(4);
 const ID = 'mistral-small-3.2-24b-instruct-2506-q4_k_m';
 
 /** As a publisher of Mistral Small offers it: quantization, bytes, files, whether it runs. */
@@ -302,7 +302,7 @@ class FakeManager implements ModelManager {
       template: 'mistral-v11',
       temperature: 0.15,
       source: { name, url },
-      sourceSha256: url === null ? null : SOURCE_SHA256,
+      listedSha256: url === null ? null : LISTED_SHA256,
       formats: [
         { type: 'Q4_K', byteLength: 11_634_524_160 },
         { type: 'Q6_K', byteLength: 2_689_931_264 },

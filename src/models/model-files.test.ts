@@ -50,6 +50,18 @@ test('the files of an imported model describe it whole', () => {
   expect(origin).toMatchObject({ name: 'Tiny Mistral', sourceName: 'tiny-mistral.gguf' });
 });
 
+test('a hash that was computed and one that was only listed are told apart; both may be absent', () => {
+  const read = (source: object) => {
+    const changed = structuredClone(config);
+    changed.tramontane.source = { name: 'm.gguf', ...source };
+    const { sha256, listedSha256 } = parseModelFiles(changed, cache).origin;
+    return { sha256, listedSha256 };
+  };
+  expect(read({})).toEqual({ sha256: null, listedSha256: null });
+  expect(read({ sha256: 'a' })).toEqual({ sha256: 'a', listedSha256: null });
+  expect(read({ sha256_listed: 'b' })).toEqual({ sha256: null, listedSha256: 'b' });
+});
+
 test('a tied head is the embedding', () => {
   const tied = structuredClone(config);
   tied.model_config.tie_word_embeddings = true;

@@ -69,8 +69,10 @@ export interface ModelOrigin {
   parameterCount: number;
   /** Name of the file it was imported from. */
   sourceName: string;
-  /** Of that file, in hex: computed, or as its host lists it; null where it is not known. */
+  /** Of that file, in hex, where it was computed. */
   sha256: string | null;
+  /** As the file's host lists it: nobody has compared it with the bytes that were imported. */
+  listedSha256: string | null;
   /** SPDX identifier. */
   licence: string | null;
   url: string | null;
@@ -124,6 +126,7 @@ export function parseModelFiles(config: unknown, tensorCache: unknown): ModelFil
       parameterCount: ours.integer('parameter_count', 1),
       sourceName: source.string('name'),
       sha256: optional(source, 'sha256'),
+      listedSha256: optional(source, 'sha256_listed'),
       licence: optional(source, 'licence'),
       url: optional(source, 'url'),
     },

@@ -201,7 +201,13 @@ test('by the address of a repository: its builds, one of them chosen, and nobody
     await page.getByRole('button', { name: /^Choose Q4_0/ }).click();
     await page.getByRole('button', { name: 'Import', exact: true }).click({ timeout: 60_000 });
     await expect(page.getByRole('heading', { name: /is on this device$/ })).toBeVisible({ timeout: 60_000 });
-    expect(new Set(asked.slice(2))).toEqual(new Set(['/owner/repo/resolve/main/tiny-Q4_0.gguf']));
+    // The file, and one page of the list for its hash, even where the list goes on.
+    expect(new Set(asked.slice(2))).toEqual(
+      new Set([
+        '/owner/repo/resolve/main/tiny-Q4_0.gguf',
+        '/api/models/owner/repo/tree/main?recursive=false',
+      ]),
+    );
     await page.getByRole('button', { name: 'Import another' }).click();
     await WAYS.address!('', 'hf:owner/repo');
     const row = page.getByRole('listitem').filter({ hasText: 'Q4_0' });

@@ -95,11 +95,11 @@ export function renderPreview(
 }
 
 /** Nothing compares it: a file is not hashed as it comes. */
-function renderSha256({ sourceSha256, source }: ImportPreview) {
-  if (sourceSha256 === null) return nothing;
+function renderSha256({ listedSha256, source }: ImportPreview) {
+  if (listedSha256 === null) return nothing;
   return html`<p class="help">
     SHA-256 of the file, as ${placeOf(source.url)} lists it, to compare with a file of yours:
-    <code class="sha256">${sourceSha256}</code>
+    <code class="sha256">${listedSha256}</code>
   </p>`;
 }
 

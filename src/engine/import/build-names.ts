@@ -104,6 +104,6 @@ function nameOf(path: string): string {
 }
 
 /** Without what a split adds to it, and without `.gguf`. */
-function stemOf(path: string): string {
+export function stemOf(path: string): string {
   return parseSplitName(path)?.prefix ?? path.replace(/\.gguf$/i, '');
 }

@@ -1,16 +1,24 @@
 /** Repositories of a hub that lists its files as Hugging Face does. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ServerResponse } from 'node:http';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type HostileServer, startHostileServer } from '../../../tests/tools/hostile-server.ts';
 import { type HubFile, type HubServer, startHubServer } from '../../../tests/tools/hub-server.ts';
 import { createMlcFolder } from '../../../tests/tools/mlc-folder.ts';
 import { createTestClock } from '../../../tests/tools/test-clock.ts';
 import { createTinyMistralGguf } from '../../../tests/tools/tiny-mistral.ts';
+import { CONFIG_FILE, parseModelFiles, TENSOR_CACHE_FILE } from '../../models/model-files.ts';
 import { MemoryWeightStore } from '../../storage/weight-store.ts';
 import type { ImportSource } from '../api.ts';
 import { StoreModelManager } from '../model-manager.ts';
 
 const bytes = createTinyMistralGguf();
 const gguf = (path: string): HubFile => ({ path, byteLength: bytes.byteLength, sha256: 'a'.repeat(64) });
+const listed = (byteLength: number) => ({
+  type: 'file',
+  path: 'tiny.gguf',
+  size: 130,
+  lfs: { oid: 'b'.repeat(64), size: byteLength },
+});
 const README: HubFile = { path: 'README.md', byteLength: 100 };
 const MANY: HubFile[] = [
   README,
@@ -35,6 +43,8 @@ beforeAll(async () => {
       ['o/large', Array.from({ length: 2500 }, (_, index) => ({ path: `x${index}.txt`, byteLength: 1 }))],
       ['o/raw', [README, { path: 'model-00001-of-00002.safetensors', byteLength: 9 }]],
       ['o/mlc', Array.from(mlc.files, ([path, contents]) => ({ path, byteLength: contents.byteLength }))],
+      ['o/plain', [gguf('m--a.gguf'), gguf('b.gguf')]],
+      ['o/stale', [gguf('m-Q4_0.gguf'), { path: 'mlc-chat-config.json', byteLength: 100 }]],
       ['o/odd', [gguf('a?b-Q4_0.gguf'), gguf('m-Q8_0.gguf')]],
     ]),
     { base: '/hub/', pageFiles: 3, renamed: new Map([['o/before', 'o/one']]) },
@@ -44,6 +54,7 @@ beforeAll(async () => {
       ['/hub/o/many/resolve/main/m-Q4_0.gguf', bytes],
       ['/hub/o/one/resolve/main/tiny.gguf', bytes],
       ['/hub/o/before/resolve/main/tiny.gguf', bytes],
+      ['/hub/o/stale/resolve/main/m-Q4_0.gguf', bytes],
       ...Array.from(mlc.files, ([name, contents]): [string, Uint8Array] => [
         `/hub/o/mlc/resolve/main/${name}`,
         contents,
@@ -61,9 +72,9 @@ beforeEach(() => {
   hub.refusals.clear();
 });
 
-function create(): StoreModelManager {
+function create(store = new MemoryWeightStore()): StoreModelManager {
   const download = { clock: createTestClock(), hub: `${server.url}hub/` };
-  return new StoreModelManager({ store: new MemoryWeightStore(), download });
+  return new StoreModelManager({ store, download });
 }
 const at = (address: string): ImportSource => ({ kind: 'address', address });
 const list = (address: string) => create().listBuilds(at(address));
@@ -140,25 +151,63 @@ describe('an address of a repository is that of', () => {
     });
   });
 
-  test('a file whose SHA-256 the hub lists: it is recorded, and nothing is lost where it is not listed', async () => {
-    const manager = create();
-    const sha256 = 'a'.repeat(64);
+  test('a file whose SHA-256 the hub lists: it is recorded as listed, not as the file’s own', async () => {
+    const store = new MemoryWeightStore();
+    const manager = create(store);
+    const listedSha256 = 'a'.repeat(64);
     for (const address of [
       'hf:o/one/tiny.gguf',
       'hf:o/one',
       `${server.url}hub/o/one/resolve/main/tiny.gguf?download=true`,
     ]) {
-      expect(await manager.inspectSource(at(address)), address).toMatchObject({ sourceSha256: sha256 });
+      expect(await manager.inspectSource(at(address)), address).toMatchObject({ listedSha256 });
     }
     const { id } = await manager.importModel(at('hf:o/one'));
-    const { contents } = await manager.exportModel(id);
-    expect(await contents.text()).toContain(`"sha256":"${sha256}"`);
-    hub.requests.length = 0;
-    const path = '/hub/api/models/o/one/tree/main';
-    hub.refusals.set(path, (response) => response.writeHead(503).end());
-    expect(await inspect('hf:o/one/tiny.gguf')).toMatchObject({ sourceSha256: null });
-    expect(hub.requests).toEqual([`${path}?recursive=false`]);
+    const { smallFiles } = (await store.readModel(id))!;
+    const read = async (name: string) => {
+      const { storedName } = smallFiles.find((file) => file.name === name)!;
+      return JSON.parse(await (await store.readFile(id, storedName))!.text());
+    };
+    const { origin } = parseModelFiles(await read(CONFIG_FILE), await read(TENSOR_CACHE_FILE));
+    expect(origin).toMatchObject({ sha256: null, listedSha256 });
   });
+
+  test('a file whose SHA-256 cannot be had, from one page and at once: nothing is lost', async () => {
+    const path = '/hub/api/models/o/one/tree/main';
+    const answers: Record<string, (response: ServerResponse) => void> = {
+      refused: (response) => response.writeHead(503).end(),
+      'no list': (response) => response.end('<!doctype html>'),
+      'of another length': (response) => response.end(JSON.stringify([listed(bytes.byteLength + 1)])),
+      'on another page': (response) => response.writeHead(200, { link: '<?page=2>; rel="next"' }).end('[]'),
+    };
+    for (const [name, answer] of Object.entries(answers)) {
+      hub.requests.length = 0;
+      hub.refusals.set(path, answer);
+      expect(await inspect('hf:o/one/tiny.gguf'), name).toMatchObject({ listedSha256: null });
+      expect(hub.requests, name).toEqual([`${path}?recursive=false`]);
+    }
+    hub.refusals.set(path, (response) => response.end(JSON.stringify([listed(bytes.byteLength)])));
+    expect(await inspect('hf:o/one/tiny.gguf')).toMatchObject({ listedSha256: 'b'.repeat(64) });
+  });
+
+  test('a file, which a hub that never ends its list holds up for seconds only, and not at all once aborted', async () => {
+    const open: ServerResponse[] = [];
+    hub.refusals.set('/hub/api/models/o/one/tree/main', (response) => {
+      open.push(response);
+      const timer = setInterval(() => response.write(' '.repeat(2048)), 100);
+      response.on('close', () => clearInterval(timer));
+    });
+    const aborting = new AbortController();
+    const aborted = create().inspectSource(at('hf:o/one/tiny.gguf'), { signal: aborting.signal });
+    const refusal = expect(aborted).rejects.toThrow('enough');
+    await vi.waitFor(() => expect(open).toHaveLength(1));
+    aborting.abort(new Error('enough'));
+    await refusal;
+    const startMs = performance.now();
+    expect(await inspect('hf:o/one/tiny.gguf')).toMatchObject({ listedSha256: null });
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+    for (const response of open) response.destroy();
+  }, 20_000);
 
   test('its model in MLC’s layout, without a look at the list', async () => {
     expect(await inspect('hf:o/mlc')).toMatchObject({ layout: 'mlc' });
@@ -186,6 +235,22 @@ describe('an address of a repository is that of', () => {
       data: { files: expect.arrayContaining(['m-Q8_0.gguf']) },
     });
     expect((error as { data: { files: string[] } }).data.files).toHaveLength(count);
+  });
+
+  test('several, of no quantization that a name tells: the address to give is that of a file', async () => {
+    await expect(inspect('hf:o/plain')).rejects.toMatchObject({
+      code: 'address-ambiguous',
+      nextStep: 'Name one of them: hf:o/plain/m--a.gguf@main.',
+    });
+  });
+
+  test('a model in MLC’s layout that is listed, and not there', async () => {
+    expect(await list('hf:o/stale')).toBeNull();
+    await expect(inspect('hf:o/stale')).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: 'stale has no mlc-chat-config.json.',
+    });
+    expect(await inspect('hf:o/stale:Q4_0')).toMatchObject({ source: { name: 'm-Q4_0.gguf' } });
   });
 });
 

@@ -26,19 +26,18 @@ const MAX_FILES = 20_000;
 const SHA256 = /^(?:sha256:)?([0-9a-f]{64})$/;
 /** Names in an error. */
 const MAX_NAMED = 40;
+/** How long a file that is open already may wait for its hash. */
+const HASH_LIMIT_MS = 3000;
 
-interface ListOptions extends OpenOptions {
-  /** Whether to list the folders in it, too. */
-  isRecursive: boolean;
-  /** Of each request. */
-  attempts?: number;
+/** Address of the first page of a folder's list. @param isRecursive whether to list the folders in it, too */
+function listAddress({ hub, owner, repo, revision, folders }: HubFolder, isRecursive: boolean): URL {
+  const parts = [owner, repo, 'tree', revision, ...folders].map(encodeURIComponent);
+  return new URL(`api/models/${parts.join('/')}?recursive=${isRecursive}`, hub);
 }
 
-/** The files of a folder, by path from the repository down. */
-async function listFiles(folder: HubFolder, options: ListOptions): Promise<ListedFile[]> {
-  const { hub, owner, repo, revision, folders } = folder;
-  const parts = [owner, repo, 'tree', revision, ...folders].map(encodeURIComponent);
-  const first = new URL(`api/models/${parts.join('/')}?recursive=${options.isRecursive}`, hub);
+/** The files of a folder and of the folders in it, by path from the repository down. */
+async function listFiles(folder: HubFolder, options: OpenOptions): Promise<ListedFile[]> {
+  const first = listAddress(folder, true);
   const files: ListedFile[] = [];
   const seen = new Set<string>();
   for (let url: URL | null = first; url !== null; ) {
@@ -61,9 +60,9 @@ async function listFiles(folder: HubFolder, options: ListOptions): Promise<Liste
   return files;
 }
 
-async function fetchPage(url: URL, folder: HubFolder, options: ListOptions) {
+async function fetchPage(url: URL, folder: HubFolder, options: OpenOptions) {
   try {
-    return await fetchRemoteText(url.href, describe(folder), options, options.attempts);
+    return await fetchRemoteText(url.href, describe(folder), options);
   } catch (error) {
     const status = isTramontaneError(error) ? error.data.status : undefined;
     if (!isTramontaneError(error) || typeof status !== 'number') throw error;
@@ -123,30 +122,44 @@ function parsePage(text: string, folder: HubFolder): ListedFile[] {
 }
 
 /**
- * The SHA-256 of a file as the hub lists it. It is for people to compare: where it cannot be had, nothing is lost.
+ * The SHA-256 of a file as the hub lists it now, which need not be that of the bytes that were opened. It is for people
+ * to compare: where the first page does not tell it, or not at once, nothing is lost.
+ * @param byteLength of the file as it was opened: a listed file of another length is another one
  * @returns 64 hex digits, or null
  * @throws `signal.reason` when aborted
  */
 export async function findListedSha256(
   { folder, path }: HubFile,
+  byteLength: number,
   options: OpenOptions,
 ): Promise<string | null> {
+  const limit = AbortSignal.timeout(HASH_LIMIT_MS);
+  const signal = options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]);
   try {
-    const files = await listFiles(folder, { ...options, isRecursive: false, attempts: 1 });
-    return files.find((file) => file.path === path)?.sha256 ?? null;
+    const { href } = listAddress(folder, false);
+    const { text } = await fetchRemoteText(href, describe(folder), { ...options, signal }, 1);
+    const found = parsePage(text, folder).find((file) => file.path === path);
+    return found?.byteLength === byteLength ? found.sha256 : null;
   } catch (error) {
-    if (isTramontaneError(error)) return null;
+    options.signal?.throwIfAborted();
+    if (limit.aborted || isTramontaneError(error)) return null;
     throw error;
   }
 }
 
+interface FoundBuilds {
+  all: ListedBuild[];
+  /** Those of the tag, where one was asked for. */
+  wanted: ListedBuild[];
+}
+
 /** What lies in a folder of the hub; null for a model in MLC's layout. @throws as {@link listBuilds} */
-async function findGgufs(folder: HubFolder, options: OpenOptions): Promise<ListedBuild[] | null> {
-  const files = await listFiles(folder, { ...options, isRecursive: true });
-  const builds = listGgufBuilds(files).filter(({ path }) => hubFileAddress(folder, path) !== null);
+async function findGgufs(folder: HubFolder, options: OpenOptions): Promise<FoundBuilds | null> {
+  const files = await listFiles(folder, options);
+  const all = listGgufBuilds(files).filter(({ path }) => hubFileAddress(folder, path) !== null);
   const config = [...folder.folders, CONFIG_FILE].join('/');
   if (folder.tag === null && files.some(({ path }) => path === config)) return null;
-  if (builds.length > 0) return builds;
+  if (all.length > 0) return { all, wanted: folder.tag === null ? all : findBuilds(all, folder.tag) };
   const hasSafetensors = files.some(({ path }) => path.endsWith('.safetensors'));
   throw new TramontaneError(
     'format-unsupported',
@@ -168,9 +181,9 @@ async function findGgufs(folder: HubFolder, options: OpenOptions): Promise<Liste
 export async function listBuilds(address: string, options: OpenOptions): Promise<BuildList | null> {
   const { repository: folder } = parseAddress(address, options.hub);
   if (folder === null) return null;
-  const all = await findGgufs(folder, options);
-  if (all === null) return null;
-  const wanted = folder.tag === null ? all : findBuilds(all, folder.tag);
+  const found = await findGgufs(folder, options);
+  if (found === null) return null;
+  const { all, wanted } = found;
   return {
     repository: `${folder.owner}/${folder.repo}`,
     missing: wanted.length === 0 ? folder.tag : null,
@@ -189,11 +202,13 @@ function describeBuild({ path, ...build }: ListedBuild, folder: HubFolder): Sour
 
 /**
  * The one GGUF that a folder of the hub has, or has under the tag that was asked for.
+ * @returns null where its list names a model in MLC's layout
  * @throws as {@link listBuilds}; TramontaneError `address-ambiguous` where there are several, or none under that tag
  */
-export async function findBuild(folder: HubFolder, options: OpenOptions): Promise<SourceAddress> {
-  const all = (await findGgufs(folder, options)) ?? [];
-  const wanted = folder.tag === null ? all : findBuilds(all, folder.tag);
+export async function findBuild(folder: HubFolder, options: OpenOptions): Promise<SourceAddress | null> {
+  const found = await findGgufs(folder, options);
+  if (found === null) return null;
+  const { all, wanted } = found;
   const [build, ...others] = wanted;
   if (build !== undefined && others.length === 0) {
     return parseAddress(hubFileAddress(folder, build.path)!, options.hub);
@@ -209,9 +224,10 @@ export async function findBuild(folder: HubFolder, options: OpenOptions): Promis
       ? `has no build ${folder.tag}. There are`
       : `has ${wanted.length} builds${folder.tag === null ? '' : ` ${folder.tag}`}:`;
   const example = shown.find(({ quantization }) => runsQuantization(quantization)) ?? shown[0]!;
-  const byTag = `hf:${folder.owner}/${folder.repo}:${example.quantization}`;
+  const { quantization } = example;
+  const isTagEnough = quantization !== null && findBuilds(all, quantization).length === 1;
+  const byTag = `hf:${folder.owner}/${folder.repo}:${quantization}`;
   const byName = hubFileAddress(folder, example.path)!;
-  const isTagEnough = findBuilds(all, example.quantization ?? '').length === 1;
   throw new TramontaneError('address-ambiguous', `${describe(folder)} ${what} ${names}${rest}.`, {
     nextStep: `Name one of them: ${isTagEnough ? `${byTag}, or ${byName}` : byName}.`,
     data: { files: shown.map(({ path }) => path) },

@@ -57,6 +57,7 @@ export function createModelConfig(facts: ModelConfigFacts): object {
       source: {
         name: origin.sourceName,
         ...(origin.sha256 === null ? {} : { sha256: origin.sha256 }),
+        ...(origin.listedSha256 === null ? {} : { sha256_listed: origin.listedSha256 }),
         ...(origin.licence === null ? {} : { licence: origin.licence }),
         ...(origin.url === null ? {} : { url: origin.url }),
       },

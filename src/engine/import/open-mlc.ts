@@ -69,6 +69,7 @@ export async function openMlcFolder(folder: ModelFolder): Promise<OpenedSource> 
       parameterCount: model.parameterCount,
       sourceName: folder.name,
       sha256: null,
+      listedSha256: null,
       licence: null,
       url: folder.url,
     },

@@ -4,7 +4,7 @@ import type { ImportSource } from '../api.ts';
 import { createPlannedSource } from '../download/planned-source.ts';
 import { headBytesFor, joinRemoteFiles, openRemoteFile, type RemoteFile } from '../download/remote-file.ts';
 import { validatorOf } from '../download/transfer.ts';
-import { decodeName, parseAddress, type SourceAddress } from './address.ts';
+import { decodeName, isGgufName, parseAddress, type SourceAddress } from './address.ts';
 import { lacksConfig } from './folder-text.ts';
 import { findBuild, findListedSha256 } from './list-builds.ts';
 import { MAX_SPLITS, type NamedSource, openGguf } from './open-gguf.ts';
@@ -30,14 +30,19 @@ export async function openSource(source: ImportSource, options: OpenOptions = {}
   if (address.layout === 'gguf') return openRemoteGguf(address, options);
   const { repository } = address;
   if (repository === null) return openMlcFolder(remoteFolder(address, options));
+  let absence: unknown = null;
   if (repository.tag === null) {
     try {
       return await openMlcFolder(remoteFolder(address, options));
     } catch (error) {
       if (!lacksConfig(error)) throw error;
+      absence = error;
     }
   }
-  return openRemoteGguf(await findBuild(repository, options), options);
+  const build = await findBuild(repository, options);
+  // Listed, and not to be had: a mirror that lags behind, or a push in between.
+  if (build === null) throw absence;
+  return openRemoteGguf(build, options);
 }
 
 async function openFiles(
@@ -46,7 +51,7 @@ async function openFiles(
 ): Promise<OpenedSource> {
   const folder = chosenFolder(files, paths);
   if (folder !== null) return openMlcFolder(folder);
-  const models = files.filter(({ name }) => name.toLowerCase().endsWith('.gguf'));
+  const models = files.filter(({ name }) => isGgufName(name));
   // One file of another name may still be a GGUF: its first bytes tell.
   const chosen = models.length === 0 && files.length === 1 ? files : models;
   if (chosen.length === 0) {
@@ -98,11 +103,12 @@ async function openRemoteGguf(address: SourceAddress, options: OpenOptions): Pro
   const { name, source: first } = files[0]!;
   const url = withoutQuery(first.url);
   const { hubFile } = address;
-  const sha256 = hubFile === null || files.length > 1 ? null : await findListedSha256(hubFile, options);
+  const listedSha256 =
+    hubFile === null || files.length > 1 ? null : await findListedSha256(hubFile, first.byteLength, options);
   return {
     name,
     url,
-    prepared: prepareGguf(gguf, { origin: { sourceName: name, url, sha256 } }),
+    prepared: prepareGguf(gguf, { origin: { sourceName: name, url, listedSha256 } }),
     version: await remoteVersion(files.map(({ source }) => source)),
     openWeights: (journal) =>
       createPlannedSource(joinRemoteFiles(files.map(({ source }) => source)), {

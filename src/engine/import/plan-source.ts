@@ -93,7 +93,7 @@ export async function previewImport(store: WeightStore, planned: PlannedImport):
     template: template.id,
     temperature: sampling.temperature,
     licence: origin.licence,
-    sourceSha256: origin.sha256,
+    listedSha256: origin.listedSha256,
     source: { name, url },
     formats: sumByType(planned),
     resumes: isSame ? pending : null,

@@ -107,7 +107,7 @@ export async function previewPrebuilt(
     template: parsePromptConfig(config).template.id,
     temperature: typeof temperature === 'number' ? temperature : 1,
     licence: null,
-    sourceSha256: null,
+    listedSha256: null,
     source: { name, url: withoutQuery(url) },
     formats: [{ type: facts.quantization ?? 'unknown', byteLength }],
     resumes: isUsable ? pending : null,

@@ -11,14 +11,14 @@ import { buildTokenizerJson } from '../../formats/tokenizer/build-tokenizer.ts';
 import type { TemplateId } from '../../models/chat-template.ts';
 import type { ModelOrigin } from '../../models/model-files.ts';
 import { recogniseTemplate } from '../../models/recognise-template.ts';
+import { stemOf } from './build-names.ts';
 import { readSourceModel } from './gguf-architecture.ts';
 import type { PreparedModel } from './source-model.ts';
-import { parseSplitName } from './split-names.ts';
 import { checkVocabulary } from './vocabulary-check.ts';
 
 export interface PrepareOptions {
   /** What to write of the source, over what it tells itself. */
-  origin?: Partial<Pick<ModelOrigin, 'name' | 'sourceName' | 'sha256' | 'licence' | 'url'>>;
+  origin?: Partial<Pick<ModelOrigin, 'name' | 'sourceName' | 'sha256' | 'listedSha256' | 'licence' | 'url'>>;
   /** Recommended sampling, over what source and template tell. */
   sampling?: { temperature?: number; topP?: number };
 }
@@ -70,18 +70,15 @@ function describeOrigin(
   const sourceName = given.sourceName ?? 'model.gguf';
   const fileType = metadataInteger(gguf.metadata, 'general.file_type');
   return {
-    name: given.name ?? text('general.name') ?? nameOfFile(sourceName),
+    name: given.name ?? text('general.name') ?? stemOf(sourceName),
     quantization: (fileType === null ? undefined : FILE_TYPES[fileType]) ?? mostUsedType(gguf),
     parameterCount,
     sourceName,
     sha256: given.sha256 ?? null,
+    listedSha256: given.listedSha256 ?? null,
     licence: given.licence ?? text('general.license'),
     url: given.url ?? text('general.source.url') ?? text('general.url'),
   };
-}
-
-function nameOfFile(name: string): string {
-  return parseSplitName(name)?.prefix ?? name.replace(/\.gguf$/i, '');
 }
 
 /** The type that most bytes of the file are stored in. */

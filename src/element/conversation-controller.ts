@@ -1,7 +1,7 @@
 /** The conversation's side of an element: its turns, asking the engine, stopping, and keeping it all through a reload. */
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import { errorMessage, isAbortError, isTramontaneError, TramontaneError, toError } from '../base/errors.ts';
-import type { ChatChunk, ChatMessage, ChatRequest, Engine } from '../engine/api.ts';
+import type { ChatChunk, ChatMessage, ChatRequest, Engine, Progress } from '../engine/api.ts';
 import {
   type AnswerEnd,
   type AnswerStatistics,
@@ -11,11 +11,14 @@ import {
   type ConversationStore,
 } from '../storage/conversations.ts';
 import { FrameScheduler } from '../ui/frame-scheduler.ts';
+import type { AnswerProgress } from '../ui/message/message.ts';
 
 /** While an answer is being written, it is saved this often. */
 const SAVE_INTERVAL_MS = 1000;
 /** How long to wait for another page to let go of the conversation: a page that is being reloaded does. */
 const LOCK_WAIT_MS = 800;
+/** While an answer is being written, its speed is told anew this often, from this long after its first token on. */
+const RATE_INTERVAL_MS = 500;
 
 export interface ConversationCallbacks {
   onSent(message: ConversationMessage): void;
@@ -80,6 +83,11 @@ export class ConversationController implements ReactiveController {
   #answering: AbortController | null = null;
   /** Text of the answer being written, ahead of `messages` by less than a frame. */
   #answerText = '';
+  /** How far the answer being written is; null before anything is known of it, and while there is none. */
+  progress: AnswerProgress | null = null;
+
+  /** What {@link clear} took away, until something is sent. */
+  #cleared: readonly ConversationMessage[] | null = null;
 
   #store: ConversationStore | null = null;
   #key: string | null = null;
@@ -161,6 +169,7 @@ export class ConversationController implements ReactiveController {
     this.#releaseLock?.();
     this.#releaseLock = null;
     this.storageProblem = null;
+    this.#cleared = null;
   }
 
   /** Two pages that save the same conversation would overwrite each other: the second does not save. */
@@ -200,6 +209,7 @@ export class ConversationController implements ReactiveController {
     options: ChatRequestOptions,
   ): Promise<void> {
     if (this.#answering) return;
+    this.#cleared = null;
     const question = createMessage('user', text, null);
     this.messages = [...this.messages, question];
     this.#callbacks.onSent(question);
@@ -224,15 +234,38 @@ export class ConversationController implements ReactiveController {
     this.#answering?.abort(new DOMException('The answer was stopped.', 'AbortError'));
   }
 
-  /** Forgets the conversation, on disk too. */
+  /** Forgets the conversation, on disk too; until something is sent, {@link restore} brings it back. */
   async clear(): Promise<void> {
     this.stop();
+    if (this.messages.length > 0) this.#cleared = this.#endedMessages();
     this.#answering = null;
+    this.progress = null;
     this.messages = [];
     this.#host.requestUpdate();
     await this.#opened;
     this.#save();
     await this.#saving;
+  }
+
+  get canRestore(): boolean {
+    return this.#cleared !== null;
+  }
+
+  /** Brings back what {@link clear} took away. */
+  restore(): void {
+    if (this.#cleared === null) return;
+    this.messages = this.#cleared;
+    this.#cleared = null;
+    this.#save();
+    this.#host.requestUpdate();
+  }
+
+  /** The conversation, with what is there of an answer being written as one that was stopped. */
+  #endedMessages(): readonly ConversationMessage[] {
+    const draft = this.messages.at(-1);
+    if (!this.isAnswering || draft?.role !== 'assistant') return this.messages;
+    const end: AnswerEnd = { reason: 'abort', statistics: null, error: null };
+    return [...this.messages.slice(0, -1), { ...draft, content: this.#answerText, end }];
   }
 
   /** Takes over settings and saves them. */
@@ -254,14 +287,21 @@ export class ConversationController implements ReactiveController {
     const draft = createMessage('assistant', '', null);
     this.messages = [...this.messages, draft];
     this.#answerText = '';
+    this.progress = null;
     this.#host.requestUpdate();
     this.#scheduleSave();
     const isCurrent = () => this.#answering === answering;
     let end: AnswerEnd = { reason: 'stop', statistics: null, error: null };
     let failure: Error | null = null;
+    const onProgress = (reading: Progress) => {
+      if (isCurrent()) this.#showProgress({ reading, tokensPerSecond: null });
+    };
+    const rate = new AnswerRate();
     try {
-      for await (const chunk of engine.streamChat(request, { signal })) {
+      for await (const chunk of engine.streamChat(request, { signal, onProgress })) {
         if (!isCurrent()) return;
+        const tokensPerSecond = rate.take(chunk.completion_tokens);
+        if (tokensPerSecond !== null) this.#showProgress({ reading: null, tokensPerSecond });
         const choice = chunk.choices[0];
         if (choice?.delta.content) {
           this.#answerText += choice.delta.content;
@@ -279,11 +319,17 @@ export class ConversationController implements ReactiveController {
     if (!isCurrent()) return;
     this.#frames.cancel();
     this.#answering = null;
+    this.progress = null;
     const message: ConversationMessage = { ...draft, content: this.#answerText, end };
     this.messages = [...this.messages.slice(0, -1), message];
     this.#host.requestUpdate();
     this.#save();
     this.#callbacks.onFinished(message, failure);
+  }
+
+  #showProgress(progress: AnswerProgress): void {
+    this.progress = progress;
+    this.#host.requestUpdate();
   }
 
   #showAnswer(): void {
@@ -346,6 +392,24 @@ export class ConversationController implements ReactiveController {
       this.#save();
     }
   };
+}
+
+/** How fast an answer comes, since its first token. */
+class AnswerRate {
+  #first: { tokens: number; atMs: number } | null = null;
+  #toldAtMs = 0;
+
+  /** @param tokens generated so far. @returns tokens per second, or null where it is too early to tell anew */
+  take(tokens: number): number | null {
+    const atMs = performance.now();
+    if (this.#first === null) {
+      this.#first = { tokens, atMs };
+      this.#toldAtMs = atMs;
+    }
+    if (atMs - this.#toldAtMs < RATE_INTERVAL_MS) return null;
+    this.#toldAtMs = atMs;
+    return ((tokens - this.#first.tokens) / (atMs - this.#first.atMs)) * 1000;
+  }
 }
 
 /** What a request takes besides its messages. */

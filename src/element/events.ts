@@ -33,6 +33,13 @@ export class TramontaneConversationClearedEvent extends Event {
   }
 }
 
+/** The conversation that was emptied is back. */
+export class TramontaneConversationRestoredEvent extends Event {
+  constructor() {
+    super('tramontane-conversation-restored', reachingOut);
+  }
+}
+
 /** The person changed the settings. */
 export class TramontaneSettingsChangedEvent extends Event {
   constructor(readonly settings: ConversationSettings) {
@@ -53,6 +60,7 @@ declare global {
     'tramontane-message-sent': TramontaneMessageSentEvent;
     'tramontane-answer-finished': TramontaneAnswerFinishedEvent;
     'tramontane-conversation-cleared': TramontaneConversationClearedEvent;
+    'tramontane-conversation-restored': TramontaneConversationRestoredEvent;
     'tramontane-settings-changed': TramontaneSettingsChangedEvent;
     'tramontane-error-occurred': TramontaneErrorOccurredEvent;
   }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { page, userEvent } from 'vitest/browser';
+import { delay } from '../base/abort.ts';
 import { TramontaneError } from '../base/errors.ts';
 import type { ChatRequest, Engine, ModelCard } from '../engine/api.ts';
 import { createFakeEngine, type FakeEngineOptions } from '../engine/fake-engine.ts';
@@ -88,6 +89,7 @@ async function mount(
     'message-sent',
     'answer-finished',
     'conversation-cleared',
+    'conversation-restored',
     'settings-changed',
     'error-occurred',
   ]) {
@@ -256,6 +258,38 @@ describe('an answer', () => {
     ]);
     expect(events.every((event) => event.bubbles && event.composed)).toBe(true);
     await expect.element(page.getByText(/Context \d+ of 8,192/)).toBeVisible();
+  });
+
+  test('tells how far a long prompt is read, and its speed while it is written, quietly', async () => {
+    // Held after the second chunk of the prompt.
+    let release = (): void => {};
+    let waits = Number.NEGATIVE_INFINITY;
+    const hold = async (milliseconds: number, signal?: AbortSignal) => {
+      waits += 1;
+      if (waits === 3) {
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+      }
+      await delay(milliseconds, signal);
+    };
+    const clock = { now: () => performance.now(), delay: hold };
+    const { chat } = await mountLoaded({ prefillMs: 5, rate: 4, clock });
+    waits = 0;
+    const sent = chat.send('wind '.repeat(700));
+    await expect.element(page.getByText(/^Reading 512 of 7\d\d tokens/)).toBeVisible();
+    expect(announced(chat)).toBe('Answering.');
+    release();
+    const speed = page.getByText(/^[\d.]+ tokens\/s$/);
+    await expect.element(speed).toBeVisible();
+    expect(chat.isAnswering).toBe(true);
+    expect(page.getByText(/^Reading/).elements()).toEqual([]);
+    const rate = Number.parseFloat(speed.element().textContent);
+    expect(rate).toBeGreaterThan(0);
+    expect(rate).toBeLessThan(8);
+    expect(announced(chat)).toBe('Answering.');
+    chat.stop();
+    await sent;
   });
 
   test('gets the text as typed, and the whole conversation', async () => {
@@ -468,6 +502,42 @@ describe('the conversation', () => {
     expect(events.at(-1)?.type).toBe('tramontane-conversation-cleared');
   });
 
+  test('a new chat can be undone by keyboard until something is sent, an answer cut short included', async () => {
+    const store = new MemoryConversationStore();
+    const { chat, events, holdAnswer } = await mountLoaded({}, (element) => {
+      element.store = store;
+      element.conversationKey = 'undone';
+    });
+    const undo = page.getByRole('button', { name: 'Undo' });
+    expect(undo.elements()).toEqual([]);
+    const gate = holdAnswer(30);
+    void chat.send('Tell me about the wind');
+    const written = await gate.reached;
+    await page.getByRole('button', { name: 'New chat' }).click();
+    expect(chat.messages).toEqual([]);
+    await expect.poll(() => store.load('undone')).toBeNull();
+    expect(announced(chat)).toMatch(/Undo brings it back/);
+    gate.open();
+    // A second one takes nothing away.
+    await chat.newChat();
+    // The field has the focus; Undo is the control before it.
+    await userEvent.keyboard('{Shift>}{Tab}{/Shift}');
+    await userEvent.keyboard('{Enter}');
+    expect(chat.messages.map(({ role }) => role)).toEqual(['user', 'assistant']);
+    expect(chat.messages[1]!.content).toBe(written);
+    expect(chat.messages[1]!.end?.reason).toBe('abort');
+    expect(events.at(-1)?.type).toBe('tramontane-conversation-restored');
+    await expect.poll(async () => (await store.load('undone'))?.messages.length).toBe(2);
+    expect(undo.elements()).toEqual([]);
+
+    await chat.newChat();
+    await expect.element(undo).toBeVisible();
+    await chat.send('echo a');
+    expect(undo.elements()).toEqual([]);
+    chat.undoNewChat();
+    expect(chat.messages.map(({ content }) => content)).toEqual(['echo a', 'a']);
+  });
+
   test('that cannot be saved goes on, and says so', async () => {
     const store: ConversationStore = {
       load: async () => null,
@@ -585,5 +655,68 @@ describe('by keyboard and by name', () => {
     await field.fill('0.9');
     await userEvent.keyboard('{Tab}');
     expect(chat.settings).toEqual({ topP: 0.9 });
+  });
+
+  test('advanced settings are a disclosure away, reach the engine, are kept, and are given up again', async () => {
+    const store = new MemoryConversationStore();
+    const { chat, requests } = await mountLoaded({}, (element) => {
+      element.store = store;
+      element.conversationKey = 'advanced';
+    });
+    await page.getByRole('button', { name: 'Settings' }).click();
+    const field = (name: string) => page.getByRole('spinbutton', { name });
+    expect(field('Top-k').elements()).toEqual([]);
+    await page.getByText('Advanced').click();
+    await expect.element(field('Repetition penalty')).toHaveAttribute('placeholder', '1');
+    const values = { 'Top-k': 40, 'Min-p': 0.05, 'Repetition penalty': 1.1, 'Presence penalty': -0.5 };
+    for (const [name, value] of Object.entries({ ...values, 'Frequency penalty': 2 })) {
+      await field(name).fill(String(value));
+      await userEvent.keyboard('{Tab}');
+    }
+    await field('Top-k').fill('1.5');
+    await userEvent.keyboard('{Tab}');
+    await expect.element(page.getByText('A whole number. From 0 to 1000.')).toBeVisible();
+    const settings = {
+      topK: 40,
+      minP: 0.05,
+      repetitionPenalty: 1.1,
+      presencePenalty: -0.5,
+      frequencyPenalty: 2,
+    };
+    expect(chat.settings).toEqual(settings);
+    await expect.poll(async () => (await store.load('advanced'))?.settings).toEqual(settings);
+    await chat.send('echo a');
+    expect(requests[0]).toMatchObject({
+      top_k: 40,
+      min_p: 0.05,
+      repetition_penalty: 1.1,
+      presence_penalty: -0.5,
+      frequency_penalty: 2,
+    });
+    await page.getByRole('button', { name: 'Use defaults' }).click();
+    await chat.send('echo b');
+    expect(Object.keys(requests[1]!)).toEqual(['messages']);
+  });
+
+  test('what a prebuilt model does not know is not offered and not sent', async () => {
+    const { chat, engine, requests } = await mount();
+    const loadModel = engine.loadModel.bind(engine);
+    engine.loadModel = async (...input) => ({ ...(await loadModel(...input)), library: 'prebuilt' });
+    await chat.loadModel();
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.getByText('Advanced').click();
+    await expect.element(page.getByRole('spinbutton', { name: 'Top-k' })).toBeDisabled();
+    await expect.element(page.getByRole('spinbutton', { name: 'Min-p' })).toBeDisabled();
+    await page.getByRole('spinbutton', { name: 'Presence penalty' }).fill('1');
+    await userEvent.keyboard('{Tab}');
+    chat
+      .shadowRoot!.querySelector('tramontane-settings-panel')!
+      .dispatchEvent(
+        Object.assign(new Event('settings'), { settings: { ...chat.settings, topK: 5, minP: 0.1 } }),
+      );
+    await chat.send('echo a');
+    expect(requests[0]).toMatchObject({ presence_penalty: 1 });
+    expect(requests[0]).not.toHaveProperty('top_k');
+    expect(requests[0]).not.toHaveProperty('min_p');
   });
 });

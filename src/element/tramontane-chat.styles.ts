@@ -219,6 +219,15 @@ export const chatStyles = css`
     box-shadow: var(--_shadow);
   }
 
+  .undo {
+    display: flex;
+    align-items: center;
+    justify-content: center;
+    gap: var(--_space-3);
+    color: var(--_text-quiet);
+    font-size: var(--_text-small);
+  }
+
   .footnote {
     display: flex;
     align-items: center;

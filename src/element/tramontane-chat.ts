@@ -27,6 +27,7 @@ import { type ChatRequestOptions, ConversationController } from './conversation-
 import {
   TramontaneAnswerFinishedEvent,
   TramontaneConversationClearedEvent,
+  TramontaneConversationRestoredEvent,
   TramontaneErrorOccurredEvent,
   TramontaneMessageSentEvent,
   TramontaneModelLoadedEvent,
@@ -78,6 +79,7 @@ const autoloadConverter = {
  * @fires tramontane-message-sent - A message was sent (`message`).
  * @fires tramontane-answer-finished - An answer ended, in whatever way (`message`, with `message.end`).
  * @fires tramontane-conversation-cleared - The conversation was emptied.
+ * @fires tramontane-conversation-restored - The conversation that was emptied is back.
  * @fires tramontane-settings-changed - The person changed the settings (`settings`).
  * @fires tramontane-error-occurred - Something failed; it is shown already (`error`).
  *
@@ -230,12 +232,25 @@ export class TramontaneChat extends LitElement {
     await this.#conversation.regenerate(engine, this.settings.systemPrompt, this.#requestOptions());
   }
 
-  /** Empties the conversation, on disk too. */
+  /** Empties the conversation, on disk too. Until something is sent, {@link undoNewChat} brings it back. */
   async newChat(): Promise<void> {
     const isCleared = this.#conversation.clear();
-    this.#announce('New chat.');
+    this.#announce(
+      this.#conversation.canRestore
+        ? 'New chat. The one before was deleted; Undo brings it back.'
+        : 'New chat.',
+    );
     this.dispatchEvent(new TramontaneConversationClearedEvent());
     await isCleared;
+  }
+
+  /** Brings back what {@link newChat} deleted; nothing happens where there is no such thing. */
+  undoNewChat(): void {
+    if (!this.#conversation.canRestore) return;
+    this.#conversation.restore();
+    this.#sticky.pin();
+    this.#announce('The chat is back.');
+    this.dispatchEvent(new TramontaneConversationRestoredEvent());
   }
 
   /**
@@ -299,13 +314,26 @@ export class TramontaneChat extends LitElement {
   }
 
   #requestOptions(): ChatRequestOptions {
-    const { temperature, topP, maxTokens, seed } = this.settings;
+    const { temperature, topP, maxTokens, seed, repetitionPenalty, presencePenalty, frequencyPenalty } =
+      this.settings;
+    // A prebuilt library refuses what it does not know.
+    const { topK, minP } = this.#isPrebuilt ? {} : this.settings;
     return {
       ...(temperature === undefined ? {} : { temperature }),
       ...(topP === undefined ? {} : { top_p: topP }),
       ...(maxTokens === undefined ? {} : { max_completion_tokens: maxTokens }),
       ...(seed === undefined ? {} : { seed }),
+      ...(topK === undefined ? {} : { top_k: topK }),
+      ...(minP === undefined ? {} : { min_p: minP }),
+      ...(repetitionPenalty === undefined ? {} : { repetition_penalty: repetitionPenalty }),
+      ...(presencePenalty === undefined ? {} : { presence_penalty: presencePenalty }),
+      ...(frequencyPenalty === undefined ? {} : { frequency_penalty: frequencyPenalty }),
     };
+  }
+
+  get #isPrebuilt(): boolean {
+    const { state: model } = this.#model;
+    return model.status === 'ready' && model.loaded.library === 'prebuilt';
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
@@ -401,6 +429,7 @@ export class TramontaneChat extends LitElement {
           </button>
           <div class="column">
             ${problem ? renderFailure(problem) : nothing}
+            ${this.#conversation.canRestore ? this.#renderUndo() : nothing}
             ${isEmpty || this.#offersReload() ? nothing : renderModelDock(this.#model, this.#card, this.#actions)}
             <tramontane-composer
               ?hidden=${isEmpty && !isReady && this.#model.state.status !== 'loading'}
@@ -430,6 +459,7 @@ export class TramontaneChat extends LitElement {
                 : null
             }
             ?busy=${this.isAnswering}
+            ?prebuilt=${this.#isPrebuilt}
             @settings=${this.#onSettings}
             @reload-model=${() => void this.loadModel()}
           ></tramontane-settings-panel>
@@ -551,10 +581,18 @@ export class TramontaneChat extends LitElement {
       ?last=${isLast}
       ?ready=${this.isReady}
       ?streaming=${isLast && this.isAnswering}
+      .progress=${isLast ? this.#conversation.progress : null}
       @regenerate=${this.#onRegenerate}
       @reload-model=${() => void this.loadModel()}
     ></tramontane-message>`;
   };
+
+  #renderUndo() {
+    return html`<div class="undo">
+      <span>The chat was deleted.</span>
+      <button class="button small" type="button" @click=${this.#onUndo}>Undo</button>
+    </div>`;
+  }
 
   #renderFootnote() {
     const { state: model } = this.#model;
@@ -604,6 +642,11 @@ export class TramontaneChat extends LitElement {
 
   #onNewChat(): void {
     void this.newChat();
+    this.focus();
+  }
+
+  #onUndo(): void {
+    this.undoNewChat();
     this.focus();
   }
 

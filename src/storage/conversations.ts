@@ -41,6 +41,11 @@ export interface ConversationSettings {
   topP?: number;
   maxTokens?: number;
   seed?: number;
+  topK?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+  presencePenalty?: number;
+  frequencyPenalty?: number;
   /** Tokens of context to load the model with. */
   contextLength?: number;
 }

@@ -18,6 +18,7 @@ import { type CatalogueModel, fitModelOf } from '../../models/catalogue.ts';
 import { assessFit, type Fit, type FitModel } from '../../models/fit.ts';
 import { askToPersist, type OriginStorage, type StorageEstimate } from '../../storage/quota.ts';
 import { FrameScheduler } from '../../ui/frame-scheduler.ts';
+import { holdWakeLock } from './wake-lock.ts';
 
 /** A source that was looked at. */
 export interface Candidate {
@@ -207,6 +208,8 @@ export class ImportController implements ReactiveController {
     const running = this.#start();
     this.#latestProgress = null;
     this.#set({ step: 'import', candidate, progress: null });
+    const done = new AbortController();
+    holdWakeLock(done.signal);
     try {
       if (this.#storage) await askToPersist(this.#storage, running.signal);
       const stored = await manager.importModel(candidate.source, {
@@ -228,6 +231,8 @@ export class ImportController implements ReactiveController {
           error: isAbortError(error) ? null : toError(error),
         };
       });
+    } finally {
+      done.abort();
     }
   }
 

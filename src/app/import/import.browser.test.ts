@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { page, userEvent } from 'vitest/browser';
 import { TramontaneError } from '../../base/errors.ts';
 import type { ImportSource, ModelManager } from '../../engine/api.ts';
@@ -457,6 +457,9 @@ describe('the import', () => {
       return event.defaultPrevented;
     };
     expect(leave()).toBe(false);
+    const sentinel = { released: false, release: vi.fn(async () => {}) };
+    const request = vi.fn(async () => sentinel);
+    const wakeLock = vi.spyOn(navigator, 'wakeLock', 'get').mockReturnValue({ request } as never);
     await button('Import').click();
     await expect
       .element(bar())
@@ -466,8 +469,12 @@ describe('the import', () => {
     expect(drag('dragover', [gguf()]).defaultPrevented).toBe(true);
     await element.updateComplete;
     expect(page.getByText('Drop it to see what it is').elements()).toHaveLength(0);
+    expect(request).toHaveBeenCalledExactlyOnceWith('screen');
+    expect(sentinel.release).not.toHaveBeenCalled();
     await button('Cancel').click();
     await expect.element(button('Go on with the import')).toBeEnabled();
+    expect(sentinel.release).toHaveBeenCalledOnce();
+    wakeLock.mockRestore();
     await expect.element(page.getByText('Interrupted before.')).toBeVisible();
     expect(leave()).toBe(false);
     expect(await manager.listPendingModels()).toHaveLength(1);

@@ -2,9 +2,11 @@
 import { css, html, LitElement, nothing } from 'lit';
 import { property, state } from 'lit/decorators.js';
 import { formatInteger, formatLatency, formatRate } from '../../base/number-text.ts';
+import type { Progress } from '../../engine/api.ts';
 import type { AnswerStatistics, ConversationMessage } from '../../storage/conversations.ts';
 import { controls } from '../controls.styles.ts';
 import { icons } from '../icons.ts';
+import { describeProgress } from '../progress/describe-progress.ts';
 import { base } from '../tokens.css.ts';
 
 /** After these the model has to be loaded again before anything else can be done. */
@@ -15,6 +17,14 @@ const reloadCodes: readonly string[] = [
   'model-not-loaded',
   'protocol-invalid',
 ];
+
+/** How far an answer is that is being written. */
+export interface AnswerProgress {
+  /** Of the prompt; null once there is a first token. */
+  reading: Progress | null;
+  /** Null before there is a rate. */
+  tokensPerSecond: number | null;
+}
 
 /**
  * @fires regenerate - The person wants another answer. Like the next, it does not leave the shadow tree it is in.
@@ -86,6 +96,21 @@ export class TramontaneMessage extends LitElement {
         }
       }
 
+      /* Most prompts are read before anybody would read this. */
+      .reading {
+        margin-inline-start: var(--_space-2);
+        color: var(--_text-quiet);
+        font-size: var(--_text-small);
+        font-variant-numeric: tabular-nums;
+        animation: appear 1ms 400ms both;
+      }
+
+      @keyframes appear {
+        from {
+          visibility: hidden;
+        }
+      }
+
       .actions {
         display: flex;
         flex-wrap: wrap;
@@ -123,6 +148,8 @@ export class TramontaneMessage extends LitElement {
   /** The model can answer now. */
   @property({ type: Boolean }) ready = false;
   @property({ type: Boolean }) streaming = false;
+  /** Of the answer being written, if anything is known. */
+  @property({ attribute: false }) progress: AnswerProgress | null = null;
   @state() private copied: 'no' | 'yes' | 'failed' = 'no';
 
   protected override render() {
@@ -136,12 +163,30 @@ export class TramontaneMessage extends LitElement {
         <span class="visually-hidden">Answer:</span>
         ${
           message.content === '' && this.streaming
-            ? html`<span class="waiting" role="img" aria-label="Thinking"><i></i><i></i><i></i></span>`
+            ? this.#renderWaiting()
             : html`<tramontane-markdown .text=${message.content} exportparts="content: answer-text"></tramontane-markdown>`
         }
-        ${this.streaming ? nothing : this.#renderEnd(message)}
+        ${this.streaming ? this.#renderSpeed(message) : this.#renderEnd(message)}
       </article>
     `;
+  }
+
+  #renderWaiting() {
+    const reading = this.progress?.reading ?? null;
+    const text = reading === null ? null : describeProgress(reading);
+    return html`<div>
+      <span class="waiting" role="img" aria-label="Thinking"><i></i><i></i><i></i></span>
+      ${text === null ? nothing : html`<span class="reading">${text.label} ${text.detail}</span>`}
+    </div>`;
+  }
+
+  /** Where the answer's statistics will be when it has ended. */
+  #renderSpeed(message: ConversationMessage) {
+    const rate = this.progress?.tokensPerSecond ?? null;
+    if (message.content === '') return nothing;
+    return html`<div class="actions" part="actions">
+      ${rate === null ? nothing : html`<span class="statistics"><span>${formatRate(rate)} tokens/s</span></span>`}
+    </div>`;
   }
 
   #renderEnd(message: ConversationMessage) {

@@ -12,9 +12,13 @@ import { controls } from '../controls.styles.ts';
 import { base } from '../tokens.css.ts';
 
 interface NumberField {
-  key: 'temperature' | 'topP' | 'maxTokens' | 'seed';
+  key: NumberKey;
   label: string;
   help: string;
+  /** What an empty field stands for, where that is the same for every model. */
+  usual?: number;
+  /** Prebuilt model libraries do not know it. */
+  isOurs?: boolean;
   min: number;
   max: number;
   step: number | 'any';
@@ -22,6 +26,8 @@ interface NumberField {
   /** True where `min` itself is not allowed. */
   isMinExcluded?: boolean;
 }
+
+type NumberKey = Exclude<keyof ConversationSettings, 'systemPrompt' | 'contextLength'>;
 
 const fields: readonly NumberField[] = [
   {
@@ -60,6 +66,56 @@ const fields: readonly NumberField[] = [
     max: 2 ** 31 - 1,
     step: 1,
     isInteger: true,
+  },
+];
+
+const penalty = { min: -2, max: 2, step: 0.1, usual: 0, isInteger: false } as const;
+
+const advancedFields: readonly NumberField[] = [
+  {
+    key: 'topK',
+    label: 'Top-k',
+    help: 'Choose from so many words; 0 for all',
+    usual: 0,
+    min: 0,
+    max: 1000,
+    step: 1,
+    isInteger: true,
+    isOurs: true,
+  },
+  {
+    key: 'minP',
+    label: 'Min-p',
+    help: 'Only words this likely, beside the likeliest',
+    usual: 0,
+    min: 0,
+    max: 1,
+    step: 0.01,
+    isInteger: false,
+    isOurs: true,
+  },
+  {
+    key: 'repetitionPenalty',
+    label: 'Repetition penalty',
+    help: 'Above 1, less repetition',
+    usual: 1,
+    min: 0,
+    max: 2,
+    step: 0.05,
+    isInteger: false,
+    isMinExcluded: true,
+  },
+  {
+    ...penalty,
+    key: 'presencePenalty',
+    label: 'Presence penalty',
+    help: 'Above 0, fewer words that were there before',
+  },
+  {
+    ...penalty,
+    key: 'frequencyPenalty',
+    label: 'Frequency penalty',
+    help: 'The same, more with each time',
   },
 ];
 
@@ -129,6 +185,29 @@ export class TramontaneSettingsPanel extends LitElement {
         line-height: 1.4;
       }
 
+      details {
+        display: grid;
+        gap: var(--_space-3);
+      }
+
+      /* A box of the browser's own, which hands nothing of this down by itself. */
+      details::details-content {
+        box-sizing: inherit;
+      }
+
+      summary {
+        width: fit-content;
+        padding-block: var(--_space-1);
+        border-radius: var(--_radius-small);
+        color: var(--_text-quiet);
+        font-size: var(--_text-small);
+        cursor: pointer;
+      }
+
+      details .numbers {
+        margin-top: var(--_space-2);
+      }
+
       footer {
         display: flex;
         justify-content: flex-end;
@@ -145,7 +224,9 @@ export class TramontaneSettingsPanel extends LitElement {
   @property({ attribute: false }) loadedContext: number | null = null;
   /** An answer is being written: nothing can be loaded. */
   @property({ type: Boolean }) busy = false;
-  @state() private problems: Partial<Record<NumberField['key'], string>> = {};
+  /** The model's library is a prebuilt one, which samples in fewer ways. */
+  @property({ type: Boolean }) prebuilt = false;
+  @state() private problems: Partial<Record<NumberKey, string>> = {};
 
   protected override render() {
     return html`
@@ -163,6 +244,10 @@ export class TramontaneSettingsPanel extends LitElement {
         </label>
         ${this.#renderContext()}
         <div class="numbers">${fields.map((field) => this.#renderNumber(field))}</div>
+        <details>
+          <summary>Advanced</summary>
+          <div class="numbers">${advancedFields.map((field) => this.#renderNumber(field))}</div>
+        </details>
         <footer>
           <button class="button plain small" type="button" @click=${this.#reset}>Use defaults</button>
         </footer>
@@ -195,10 +280,9 @@ export class TramontaneSettingsPanel extends LitElement {
 
   #renderNumber(field: NumberField) {
     const problem = this.problems[field.key];
-    const placeholder =
-      field.key === 'temperature' && this.defaultTemperature !== null
-        ? String(this.defaultTemperature)
-        : 'Default';
+    const usual = field.key === 'temperature' ? this.defaultTemperature : (field.usual ?? null);
+    const isUnknown = this.prebuilt && field.isOurs === true;
+    const help = isUnknown ? 'Not with this prebuilt model' : field.help;
     return html`<div class="field">
       <label class="field-label" for=${field.key}>${field.label}</label>
       <input
@@ -210,13 +294,14 @@ export class TramontaneSettingsPanel extends LitElement {
         min=${field.min}
         max=${field.max}
         step=${field.step}
-        placeholder=${placeholder}
+        placeholder=${usual ?? 'Default'}
+        ?disabled=${isUnknown}
         aria-describedby="${field.key}-help"
         aria-invalid=${problem === undefined ? 'false' : 'true'}
         .value=${String(this.settings[field.key] ?? '')}
         @change=${(event: Event) => this.#onNumber(field, event.target as HTMLInputElement)}
       />
-      <p class=${problem === undefined ? 'help' : 'field-error'} id="${field.key}-help">${problem ?? field.help}</p>
+      <p class=${problem === undefined ? 'help' : 'field-error'} id="${field.key}-help">${problem ?? help}</p>
     </div>`;
   }
 

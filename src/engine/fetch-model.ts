@@ -10,6 +10,7 @@ import { isTramontaneError, TramontaneError } from '../base/errors.ts';
 import { ProgressMeter } from '../base/progress-meter.ts';
 import { sha256Hex } from '../base/sha256.ts';
 import { CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE } from '../models/model-files.ts';
+import { createBlob } from '../storage/create-blob.ts';
 import { withModelLock } from '../storage/model-lock.ts';
 import { requireRoom } from '../storage/quota.ts';
 import {
@@ -61,6 +62,8 @@ export interface FetchModelOptions
   configure?: (files: PromptFiles, folder: TextFolder | null) => Promise<PromptFiles>;
   /** Called before any shard is looked at or downloaded; what it throws ends the call. */
   check?: (description: ModelDescriptionFiles) => void;
+  /** Fail where the folder cannot be reached, though the model is stored: what is asked for may be another build of it. */
+  requireFolder?: boolean;
   /** False: `model-busy` where another tab is storing this model, instead of waiting for it. */
   wait?: boolean;
   /** Forget an interrupted import of a file under this id. False: `source-changed` where there is one. */
@@ -82,40 +85,53 @@ const PATIENCE_MS = 10_000;
  * `storage-quota`, `storage-failed`, `model-busy`, `model-unknown`, `source-changed`; `signal.reason`. What was stored before stays.
  */
 export async function fetchModel(source: ModelSource, options: FetchModelOptions): Promise<FetchedModel> {
-  const { store, signal } = options;
+  const { signal } = options;
   const folder = source.url === undefined ? null : folderUrl(source.url, options.baseUrl);
-  const reader = new ModelReader(store, source.id);
-  const { smallFiles, isStored } = await readDescription(source, folder, reader, options);
+  const description = folder && (await readRemote(source, folder, options));
+  if (folder === null || description === null) return await readStored(source, folder !== null, options);
+  const { smallFiles, ...files } = description;
+  const { config, tensorCache, library } = files;
+  options.check?.(files);
+  const shards = listShards(tensorCache);
+  const model: NewModel = {
+    id: source.id,
+    source: { kind: 'site', name: lastSegment(folder.href), url: folder.href },
+    identity: null,
+    facts: { ...readModelFacts(config, source), library: library && describeLibrary(library) },
+    files: shards,
+  };
+  await ensureStored(model, folder, smallFiles, options);
+  signal?.throwIfAborted();
+  return { config, tensorCache, shards, smallFiles };
+}
+
+/** A model as it is stored: it has no folder, or that one is out of reach. */
+async function readStored(
+  { id, modelLibUrl }: ModelSource,
+  hasFolder: boolean,
+  options: FetchModelOptions,
+): Promise<FetchedModel> {
+  const { store, signal } = options;
+  if ((await store.readModel(id)) === null) {
+    throw new TramontaneError('model-unknown', `${id} is not stored here.`, {
+      nextStep: 'Import the model again.',
+      data: { model: id },
+    });
+  }
+  const reader = new ModelReader(store, id);
   try {
-    const given: PromptFiles = {
-      config: parseJson(smallFiles, CONFIG_FILE),
-      tokenizer: new TextDecoder().decode(smallFiles.get(TOKENIZER_FILE)),
-    };
-    const tensorCache = parseJson(smallFiles, TENSOR_CACHE_FILE);
-    const library = smallFiles.get(LIBRARY_FILE) ?? null;
-    const texts = isStored || folder === null ? null : remoteTextFolder(folder.href, source.id, options);
-    const { config, tokenizer } = (await options.configure?.(given, texts)) ?? given;
-    if (config !== given.config) smallFiles.set(CONFIG_FILE, toBytes(JSON.stringify(config)));
-    if (tokenizer !== given.tokenizer) smallFiles.set(TOKENIZER_FILE, toBytes(tokenizer));
-    options.check?.({ config, tensorCache, tokenizer, library });
+    const contents = new Map<string, ArrayBuffer>();
+    for (const name of namesOfSmallFiles(modelLibUrl)) contents.set(name, await reader.read(name));
+    const { smallFiles, ...files } = await describe(contents, null, options);
+    options.check?.(files);
+    const { config, tensorCache } = files;
     const shards = listShards(tensorCache);
-    if (folder === null || isStored) {
-      await requireStored(store, source.id, shards, folder !== null);
-    } else {
-      const model: NewModel = {
-        id: source.id,
-        source: { kind: 'site', name: lastSegment(folder.href), url: folder.href },
-        identity: null,
-        facts: { ...readModelFacts(config, source), library: library && describeLibrary(library) },
-        files: shards,
-      };
-      await ensureStored(model, folder, smallFiles, options);
-    }
+    await requireStored(store, id, shards, hasFolder);
     signal?.throwIfAborted();
     return { config, tensorCache, shards, smallFiles };
   } catch (error) {
     // What makes no sense may be a file that the disk has damaged.
-    throw isStored && isTramontaneError(error) ? await reader.explain(error) : error;
+    throw isTramontaneError(error) ? await reader.explain(error) : error;
   }
 }
 
@@ -135,56 +151,59 @@ function folderUrl(url: string, baseUrl: string): URL {
   return new URL(url.endsWith('/') ? url : `${url}/`, baseUrl);
 }
 
-interface Description {
-  /** By name. */
-  smallFiles: Map<string, ArrayBuffer>;
-  /** True if they come from the store: there is no folder, or it could not be reached. */
-  isStored: boolean;
-}
-
-/** The small files: from the folder, which may have changed; from the store where it cannot be reached. */
-async function readDescription(
-  source: ModelSource,
-  folder: URL | null,
-  reader: ModelReader,
-  options: FetchModelOptions,
-): Promise<Description> {
-  const { store, baseUrl, clock, signal } = options;
-  const isWhole = (await store.readModel(source.id)) !== null;
+function namesOfSmallFiles(modelLibUrl: string | undefined): string[] {
   const names = [CONFIG_FILE, TENSOR_CACHE_FILE, TOKENIZER_FILE];
-  const urls = new Map(names.map((name) => [name, new URL(name, folder ?? baseUrl).href]));
-  if (source.modelLibUrl !== undefined) urls.set(LIBRARY_FILE, new URL(source.modelLibUrl, baseUrl).href);
-  if (folder === null) {
-    if (isWhole) return { smallFiles: await readSmallFiles(reader, urls.keys()), isStored: true };
-    throw new TramontaneError('model-unknown', `${source.id} is not stored here.`, {
-      nextStep: 'Import the model again.',
-      data: { model: source.id },
-    });
-  }
+  return modelLibUrl === undefined ? names : [...names, LIBRARY_FILE];
+}
+
+interface Description extends ModelDescriptionFiles {
+  /** By name, as they are to be stored. */
+  smallFiles: Map<string, ArrayBuffer>;
+}
+
+/** The small files of a folder, which may have changed; null where it cannot be reached, and the model is stored. */
+async function readRemote(
+  source: ModelSource,
+  folder: URL,
+  options: FetchModelOptions,
+): Promise<Description | null> {
+  const { store, baseUrl, clock, signal, stallMs } = options;
+  const { id, modelLibUrl } = source;
+  const names = namesOfSmallFiles(modelLibUrl);
+  const present = new Set(await store.listFiles(id));
+  const isDispensable =
+    options.requireFolder !== true &&
+    (await store.readModel(id)) !== null &&
+    names.every((name) => present.has(name));
+  const patience = isDispensable ? { attempts: 1, stallMs: stallMs ?? PATIENCE_MS } : { stallMs };
+  const download = { clock, signal, ...patience };
+  const urlOf = (name: string) =>
+    name === LIBRARY_FILE ? new URL(modelLibUrl!, baseUrl) : new URL(name, folder);
+  const urls = new Map(names.map((name) => [name, urlOf(name).href]));
   try {
-    const patience = isWhole ? { attempts: 1, stallMs: options.stallMs ?? PATIENCE_MS } : {};
-    const smallFiles = await fetchSmallFiles(urls, { clock, signal, stallMs: options.stallMs, ...patience });
-    return { smallFiles, isStored: false };
+    const contents = await fetchSmallFiles(urls, download);
+    return await describe(contents, remoteTextFolder(folder.href, id, download), options);
   } catch (error) {
-    if (!isWhole || !isTramontaneError(error)) throw error;
-    const present = new Set(await store.listFiles(source.id));
-    if ([...urls.keys()].some((name) => !present.has(name))) throw error;
-    return { smallFiles: await readSmallFiles(reader, urls.keys()), isStored: true };
+    if (isDispensable && isTramontaneError(error) && error.code === 'download-failed') return null;
+    throw error;
   }
 }
 
-/** @throws TramontaneError `shard-missing`, `storage-failed`, `shard-altered` where one is not what was stored */
-async function readSmallFiles(
-  reader: ModelReader,
-  names: Iterable<string>,
-): Promise<Map<string, ArrayBuffer>> {
-  const files = new Map<string, ArrayBuffer>();
-  try {
-    for (const name of names) files.set(name, await reader.read(name));
-  } catch (error) {
-    throw isTramontaneError(error) ? await reader.explain(error) : error;
-  }
-  return files;
+/** @param texts where the files are from; null for the store */
+async function describe(
+  smallFiles: Map<string, ArrayBuffer>,
+  texts: TextFolder | null,
+  { configure }: FetchModelOptions,
+): Promise<Description> {
+  const given: PromptFiles = {
+    config: parseJson(smallFiles, CONFIG_FILE),
+    tokenizer: new TextDecoder().decode(smallFiles.get(TOKENIZER_FILE)),
+  };
+  const { config, tokenizer } = (await configure?.(given, texts)) ?? given;
+  if (config !== given.config) smallFiles.set(CONFIG_FILE, toBytes(JSON.stringify(config)));
+  if (tokenizer !== given.tokenizer) smallFiles.set(TOKENIZER_FILE, toBytes(tokenizer));
+  const tensorCache = parseJson(smallFiles, TENSOR_CACHE_FILE);
+  return { config, tokenizer, tensorCache, library: smallFiles.get(LIBRARY_FILE) ?? null, smallFiles };
 }
 
 async function requireStored(
@@ -325,7 +344,7 @@ async function storeModel(
       const sha256 = shard.sha256 ?? (await sha256Hex(bytes));
       writing = writing.then(async () => {
         stored.set(shard.storedName, { ...shard, sha256 });
-        await store.writePending(describe(), new Map([[shard.storedName, new Blob([bytes])]]));
+        await store.writePending(describe(), new Map([[shard.storedName, createBlob(bytes)]]));
       });
       await writing;
     });

@@ -10,6 +10,11 @@ export interface TextFolder {
   readText(name: string): Promise<string | null>;
 }
 
+export interface TextDownloadOptions extends DownloadOptions {
+  /** Failures in a row before giving up. */
+  attempts?: number;
+}
+
 export interface NamedText {
   name: string;
   text: string;
@@ -68,14 +73,18 @@ export function parseJson({ name, text }: NamedText): unknown {
   }
 }
 
-/** A folder on a server. @param url ends in a slash */
-export function remoteTextFolder(url: string, name: string, options: DownloadOptions): TextFolder {
+/**
+ * A folder on a server.
+ * @param url ends in a slash
+ * @param options for each request
+ */
+export function remoteTextFolder(url: string, name: string, options: TextDownloadOptions): TextFolder {
   return { name, readText: (file) => fetchText(new URL(file, url).href, file, options) };
 }
 
-async function fetchText(url: string, name: string, options: DownloadOptions): Promise<string | null> {
+async function fetchText(url: string, name: string, options: TextDownloadOptions): Promise<string | null> {
   try {
-    return (await fetchRemoteText(url, name, options)).text;
+    return (await fetchRemoteText(url, name, options, options.attempts)).text;
   } catch (error) {
     if (isTramontaneError(error) && (error.data.status === 404 || error.data.status === 410)) return null;
     throw error;

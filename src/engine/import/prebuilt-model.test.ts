@@ -198,6 +198,57 @@ describe('prompts are ours', () => {
   });
 });
 
+describe('a site’s model that is stored', () => {
+  const TEMPLATE = '/tiny-mistral/tokenizer_config.json';
+  const outOfOrder = [{ kind: 'status', path: TEMPLATE, status: 503, times: 99 }] as const;
+
+  function load(store: MemoryWeightStore) {
+    const url = `${server.url}tiny-mistral/`;
+    return fetchModel(
+      { id: ID, url, modelLibUrl: `${url}library.wasm` },
+      { store, baseUrl: url, clock: createTestClock(), configure: makePromptsOurs },
+    );
+  }
+
+  test('is loaded where the server is gone', async () => {
+    const { store } = create();
+    const before = await load(store);
+    await server.close();
+    try {
+      expect(await load(store)).toEqual(before);
+    } finally {
+      await server.reopen();
+    }
+  });
+
+  test.each([
+    ['is out of order', outOfOrder],
+    ['breaks off', [{ kind: 'cut', path: TEMPLATE, times: 99 }]],
+  ] as const)(
+    'is loaded where only the file with its template %s, which is asked for once',
+    async (_, faults) => {
+      const { store } = create();
+      const before = await load(store);
+      server.setFaults(faults);
+      server.answers.length = 0;
+      expect(await load(store)).toEqual(before);
+      expect(server.answers.filter(({ path }) => path === TEMPLATE)).toHaveLength(1);
+      await expect(load(create().store)).rejects.toMatchObject({ code: 'download-failed' });
+    },
+  );
+
+  test('is not taken for what another import asks for', async () => {
+    const { manager, store } = create();
+    await manager.importModel(source, { contextLength: 512 });
+    server.setFaults(outOfOrder);
+    await expect(manager.importModel(source, { contextLength: 256 })).rejects.toMatchObject({
+      code: 'download-failed',
+      data: { status: 503 },
+    });
+    expect(await storedConfig(store)).toMatchObject({ context_window_size: 512 });
+  });
+});
+
 describe('what the library needs of the GPU', () => {
   test('is read from its kernels, and told', async () => {
     const { manager, store } = create();

@@ -129,11 +129,9 @@ export async function storePrebuilt(
     {
       ...{ store, baseUrl: url, wait: false, restart, clock, stallMs, onProgress },
       ...(signal && { signal }),
+      requireFolder: true,
       configure: ({ config, tokenizer }, folder) =>
-        makePromptsOurs(
-          { config: folder === null ? config : configure(config, source, contextLength), tokenizer },
-          folder,
-        ),
+        makePromptsOurs({ config: configure(config, source, contextLength), tokenizer }, folder),
     },
   );
   return (await store.readModel(id))!;

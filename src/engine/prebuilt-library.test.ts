@@ -42,10 +42,22 @@ describe('in text between other bytes', () => {
     ['enable\tf16 , subgroups ,;', ['shader-f16', 'subgroups']],
     ['enable dual_source_blending;', []],
     ['"\\nenable f16;\\n"', ['shader-f16']],
+    ['enable debugging\nenable  f16;', ['shader-f16']],
+    ['enablef16;', []],
     ['enable f16', []],
     ['', []],
   ])('%j', (text, missing) => {
     const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
     expect(missingOf(bytes.buffer, least)).toEqual(missing);
+  });
+
+  test.each(['enable', 'enable a', 'enable a,'])('a megabyte of blanks after %j ends', (start) => {
+    const bytes = new Uint8Array(1 << 20).fill(0x20);
+    bytes.set(new TextEncoder().encode(start));
+    expect(missingOf(bytes.buffer, least)).toEqual([]);
+  });
+
+  test('so does a megabyte of directives that do not end', () => {
+    expect(missingOf(new TextEncoder().encode('enable '.repeat(150_000)).buffer, least)).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * What a prebuilt model library asks of a GPU. Kernels lie in it as WGSL text, in those that TVM compiles and in ours alike, and
- * WGSL has to name what it uses beyond the core (`enable f16;`). One kernel that a device cannot compile fails a load.
+ * What a prebuilt model library asks of a GPU. Kernels lie in it as WGSL text, which names what it uses beyond the core
+ * (`enable f16;`). One kernel that a device cannot compile fails a load.
  */
 import { TramontaneError } from '../base/errors.ts';
 import type { LibraryFacts } from '../storage/weight-store.ts';
@@ -13,6 +13,12 @@ const FEATURES = { f16: 'shader-f16', subgroups: 'subgroups' } as const;
 type Extension = keyof typeof FEATURES;
 type Feature = (typeof FEATURES)[Extension];
 
+/**
+ * A directive and its list, which may begin within what looked like one before. Bounded: in bytes that are no WGSL, what
+ * follows each `enable` would be searched to the end.
+ */
+const DIRECTIVE = /enable(?=\s([\w\s,]{1,200});)/g;
+
 const TITLES: Record<Feature, string> = {
   'shader-f16': '16-bit arithmetic (shader-f16)',
   subgroups: 'subgroups',
@@ -22,7 +28,7 @@ function listFeatures(library: ArrayBuffer): Feature[] {
   // One character a byte, whatever they are.
   const text = new TextDecoder('latin1').decode(library);
   const names = new Set<string>();
-  for (const [, list] of text.matchAll(/enable\s+(\w+(?:\s*,\s*\w+)*)\s*,?\s*;/g)) {
+  for (const [, list] of text.matchAll(DIRECTIVE)) {
     for (const name of list!.split(',')) names.add(name.trim());
   }
   return (Object.keys(FEATURES) as Extension[])

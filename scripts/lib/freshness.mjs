@@ -13,10 +13,12 @@ const SITE_SOURCES = [
   'import.html',
   'storage.html',
   'ask.html',
+  'scripts/lib',
   'scripts/vite',
   'scripts/build-models.ts',
   'scripts/build-runtime.ts',
   'vite.config.ts',
+  'tsconfig.json',
   'package.json',
   'package-lock.json',
 ];
@@ -36,8 +38,9 @@ function newestChange(root, path) {
   if (path === BUILT) return 0;
   const found = statSync(join(root, path));
   if (!found.isDirectory()) return found.mtimeMs;
+  // A folder's own time tells of files that are gone.
   const names = readdirSync(join(root, path));
-  return Math.max(0, ...names.map((name) => newestChange(root, `${path}/${name}`)));
+  return Math.max(found.mtimeMs, ...names.map((name) => newestChange(root, `${path}/${name}`)));
 }
 
 /**

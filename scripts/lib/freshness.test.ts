@@ -19,25 +19,35 @@ async function put(path: string, changedS: number, text = ''): Promise<void> {
   await utimes(file, changedS, changedS);
 }
 
+const FOLDERS = ['src', 'src/app', 'public', 'models', 'models/small', 'scripts/vite', 'scripts/lib'];
+
 test('a site is current until a source of it is newer', async () => {
   for (const path of [
     ...['src/app/page.ts', 'public/icon.svg', 'models/small/part00', 'scripts/vite/plugin.ts'],
     ...['index.html', 'json.html', 'bench.html', 'import.html', 'storage.html', 'ask.html'],
-    ...['scripts/build-models.ts', 'scripts/build-runtime.ts', 'vite.config.ts'],
-    ...['package.json', 'package-lock.json'],
+    ...['scripts/lib/import-folder.ts', 'scripts/build-models.ts', 'scripts/build-runtime.ts'],
+    ...['vite.config.ts', 'tsconfig.json', 'package.json', 'package-lock.json'],
   ])
     await put(path, 1000);
+  await put('src/gone.ts', 1000);
+  for (const folder of FOLDERS) await utimes(join(root, folder), 1000, 1000);
   expect(isSiteCurrent(root)).toBe(false);
   await put('dist/index.html', 2000);
   expect(isSiteCurrent(root)).toBe(true);
   await put('public/models/small/shard.bin', 3000);
+  await utimes(join(root, 'public'), 1000, 1000);
   expect(isSiteCurrent(root)).toBe(true);
-  for (const path of ['src/app/page.ts', 'models/small/part00', 'package-lock.json']) {
+  for (const path of [
+    ...['src/app/page.ts', 'models/small/part00', 'scripts/lib/import-folder.ts', 'tsconfig.json'],
+    'package-lock.json',
+  ]) {
     await put(path, 3000);
     expect(isSiteCurrent(root), path).toBe(false);
     await put(path, 1000);
   }
   expect(isSiteCurrent(root)).toBe(true);
+  await rm(join(root, 'src/gone.ts'));
+  expect(isSiteCurrent(root)).toBe(false);
 });
 
 test('packages are installed where the versions are those of the lock file', async () => {

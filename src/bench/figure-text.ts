@@ -10,7 +10,7 @@ export function formatFigure(value: number | null): string {
   return value === null ? '–' : value.toFixed(digitsOf(value));
 }
 
-/** `21.4 ± 0.3`: mean and standard deviation. */
+/** `21.4 ± 0.30`: mean and standard deviation. */
 export function formatSpread({ statistics: { mean, standardDeviation } }: BenchTest): string {
   if (mean === null) return '–';
   return standardDeviation === null

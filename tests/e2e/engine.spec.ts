@@ -124,7 +124,7 @@ const stopAnswer = () => page.evaluate(() => (globalThis as unknown as { stopAns
 
 interface GpuWaits {
   count(): Promise<number>;
-  /** Lets the next one after so many more wait until {@link GpuWaits.release}. */
+  /** Lets the last of so many more wait until {@link GpuWaits.release}. */
   holdAfter(count: number): Promise<void>;
   isHeld(): Promise<boolean>;
   release(): Promise<void>;

@@ -2,7 +2,7 @@
  * A file on a server that answers byte ranges, read like any other. Its address is asked anew for every range, because
  * what it redirects to may be signed for minutes only; answers of another state of the file are refused.
  */
-import { TramontaneError } from '../../base/errors.ts';
+import { isAbortError, TramontaneError } from '../../base/errors.ts';
 import { type ByteSource, checkRange } from '../../formats/byte-source.ts';
 import { joinSources, startsOf } from '../../formats/joined-source.ts';
 import { TransientFailure, withRetries } from './retry.ts';
@@ -72,9 +72,10 @@ export async function openRemoteFile(
         const part = partAt(0, Math.min(byteLength, headBytes));
         try {
           await fill(part, url, chunks);
-        } catch {
-          // Whoever reads the rest asks for it again.
+        } catch (error) {
           options.signal?.throwIfAborted();
+          // Whoever reads the rest asks for it again.
+          if (!isCut(error)) throw error;
         }
         return new HttpFile(url, options, state, byteLength, part.bytes.subarray(0, part.received));
       },
@@ -222,6 +223,11 @@ function rangeUnsupported(url: string, what: string): TramontaneError {
     nextStep: 'Download the file and choose it from your disk, or use another address.',
     data: { url },
   });
+}
+
+/** Whether a body broke off: the network did (a TypeError), it stalled (an abort), or it was too short. */
+function isCut(error: unknown): boolean {
+  return error instanceof TypeError || isAbortError(error) || error instanceof TransientFailure;
 }
 
 /**

@@ -21,7 +21,6 @@ import { fetchRemoteText } from './remote-text.ts';
 
 /** A page has a thousand files; real models have a few tens. */
 const MAX_PAGES = 20;
-const MAX_FILES = 20_000;
 /** Some hubs name the hash before it. */
 const SHA256 = /^(?:sha256:)?([0-9a-f]{64})$/;
 /** Names in an error. */
@@ -42,7 +41,7 @@ async function listFiles(folder: HubFolder, options: OpenOptions): Promise<Liste
   const seen = new Set<string>();
   for (let url: URL | null = first; url !== null; ) {
     seen.add(url.href);
-    if (seen.size > MAX_PAGES || files.length > MAX_FILES) {
+    if (seen.size > MAX_PAGES) {
       throw listError(
         folder,
         `lists more than ${files.length} files`,

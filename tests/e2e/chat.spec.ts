@@ -5,7 +5,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BrowserContext, expect, type Page, test } from 'playwright/test';
+import { type BrowserContext, expect, type Locator, type Page, test } from 'playwright/test';
 import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 import { TINY_MODELS_JSON } from '../tools/site-models.ts';
@@ -45,6 +45,9 @@ async function ask(page: Page, text: string): Promise<void> {
   await box.fill(text);
   await box.press('Enter');
 }
+
+/** What the model has written of an answer, without what the page says beside it. */
+const writing = (answer: Locator) => answer.locator('tramontane-markdown');
 
 /** Waits until the answer has ended: the composer takes the next message. */
 async function answered(page: Page, count: number): Promise<void> {
@@ -321,6 +324,9 @@ for (const when of ['in the middle of an answer', 'between two answers'] as cons
       }
       await expect(page.getByText(/GPU was lost/).first()).toBeVisible();
       await expect(page.getByText('Go on for a long time.')).toBeVisible();
+      const written = writing(answers(page).last());
+      if (when === 'in the middle of an answer') await expect(written).not.toHaveText('');
+      else await expect(written).toHaveText('');
       await page.getByRole('button', { name: 'Reload model' }).click();
       await expect(page.locator('tramontane-chat .status.ready')).toBeVisible();
     } finally {
@@ -376,7 +382,7 @@ test('a message longer than the context: the page says so, and the next question
     ).toBeVisible();
     await page.getByRole('button', { name: 'New chat' }).click();
     await ask(page, 'A short one.');
-    await expect(answers(page).last()).not.toHaveText('');
+    await expect(writing(answers(page).last())).not.toHaveText('');
   } finally {
     await context.close();
     await server.close();

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { md5Hex } from './md5.ts';
+import { Md5, md5Hex } from './md5.ts';
 
 /** RFC 1321, A.5. */
 test.each([
@@ -23,5 +23,14 @@ test('all lengths around the ends of blocks, of bytes in the middle of a buffer'
   for (let length = 0; length < 290; length++) {
     const part = bytes.subarray(3, 3 + length);
     expect(md5Hex(part), `${length}`).toBe(createHash('md5').update(part).digest('hex'));
+  }
+});
+
+test('bytes that come in pieces of any length', () => {
+  const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i * 7);
+  for (const length of [1, 55, 56, 63, 64, 65, 200, 999]) {
+    const md5 = new Md5();
+    for (let at = 0; at < bytes.byteLength; at += length) md5.add(bytes.subarray(at, at + length));
+    expect(md5.hex(), `${length}`).toBe(createHash('md5').update(bytes).digest('hex'));
   }
 });

@@ -2,44 +2,26 @@
  * MD5 (RFC 1321), which WebCrypto does not have: the checksum that folders in MLC's layout list. It tells files that
  * arrived wrong from those that arrived well, and is no protection against somebody who makes a file to match.
  */
+import { BlockHash } from './block-hash.ts';
 
-const BLOCK_BYTES = 64;
 /** Left rotations: four a round, in turn. */
 const SHIFTS = Uint8Array.of(7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21);
 /** What is added in each of the 64 steps: the first 32 bits of |sin(step)|. */
 const SINES = Int32Array.from({ length: 64 }, (_, i) => Math.floor(Math.abs(Math.sin(i + 1)) * 2 ** 32));
 
-/** @returns 32 hex digits */
-export function md5Hex(bytes: Uint8Array): string {
-  const state = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
-  const words = new Int32Array(BLOCK_BYTES / 4);
-  const whole = bytes.byteLength - (bytes.byteLength % BLOCK_BYTES);
-  addBlocks(state, words, new DataView(bytes.buffer, bytes.byteOffset, whole));
-  addBlocks(state, words, paddedRest(bytes, whole));
-  const digest = new DataView(new ArrayBuffer(16));
-  state.forEach((word, i) => {
-    digest.setInt32(i * 4, word, true);
-  });
-  return Array.from({ length: 16 }, (_, i) => digest.getUint8(i).toString(16).padStart(2, '0')).join('');
-}
+export class Md5 extends BlockHash {
+  constructor() {
+    super(Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476), true);
+  }
 
-/** What is left of the bytes, a bit, zeros, and how many bits there were: one block or two. */
-function paddedRest(bytes: Uint8Array, from: number): DataView {
-  const rest = bytes.subarray(from);
-  const length = rest.byteLength + 9 > BLOCK_BYTES ? 2 * BLOCK_BYTES : BLOCK_BYTES;
-  const padded = new Uint8Array(length);
-  padded.set(rest);
-  padded[rest.byteLength] = 0x80;
-  const view = new DataView(padded.buffer);
-  view.setBigUint64(length - 8, BigInt(bytes.byteLength) * 8n, true);
-  return view;
-}
-
-function addBlocks(state: Int32Array, words: Int32Array, view: DataView): void {
-  for (let offset = 0; offset < view.byteLength; offset += BLOCK_BYTES) {
-    for (let i = 0; i < words.length; i++) words[i] = view.getInt32(offset + i * 4, true);
+  protected addBlock(state: Int32Array, words: Int32Array): void {
     addBlock(state, words);
   }
+}
+
+/** @returns 32 hex digits */
+export function md5Hex(bytes: Uint8Array): string {
+  return new Md5().add(bytes).hex();
 }
 
 /** One loop a round, so that no step has a choice to make. */

@@ -1,7 +1,7 @@
 /** Checksums as lists of shards have them. */
 import { TramontaneError } from '../../base/errors.ts';
-import { md5Hex } from '../../base/md5.ts';
-import { sha256Hex } from '../../base/sha256.ts';
+import { Md5, md5Hex } from '../../base/md5.ts';
+import { Sha256, sha256Hex } from '../../base/sha256.ts';
 
 /** Of the bytes of one file, in hex; null where none is listed. */
 export interface Checksums {
@@ -24,6 +24,26 @@ export async function matchChecksum(
 ): Promise<boolean> {
   if (sha256 !== null) return (await sha256Hex(bytes)) === sha256;
   return md5 === null || md5Hex(bytes) === md5;
+}
+
+/** As {@link matchChecksum}, of bytes that come in pieces. */
+export class ChecksumMatch {
+  readonly #hash: Md5 | Sha256;
+  readonly #listed: string | null;
+
+  constructor({ sha256, md5 }: Checksums) {
+    this.#hash = sha256 === null ? new Md5() : new Sha256();
+    this.#listed = sha256 ?? md5;
+  }
+
+  add(bytes: Uint8Array): void {
+    this.#hash.add(bytes);
+  }
+
+  /** Nothing can be added any more. */
+  end(): boolean {
+    return this.#listed === null || this.#hash.hex() === this.#listed;
+  }
 }
 
 /** For a file whose bytes are not those that were listed. @param nextStep what its reader should do */

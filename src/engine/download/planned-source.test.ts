@@ -177,6 +177,39 @@ test('the journal of what is stored is forgotten, that of what is not stays', as
   expect(await store.countJournalled('m')).toBe(0);
 });
 
+test('what is expected again comes from the journal, also while that is being written', async () => {
+  const journal = openJournal(new MemoryWeightStore());
+  const write = journal.write.bind(journal);
+  journal.write = async (...args) => {
+    await write(...args);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  const source = await open({ journal });
+  const plan = [range(100, 3 * PIECE)];
+  for (let times = 0; times < 2; times++) {
+    source.expect(plan);
+    await readAndCompare(source, plan);
+  }
+  expect(source.counts).toEqual({ fetched: 3 * PIECE, fromJournal: 3 * PIECE });
+  await source.close();
+});
+
+test('what is distrusted is fetched again and journalled again, and nothing else is', async () => {
+  const store = new MemoryWeightStore();
+  const source = await open({ journal: openJournal(store), journalBytes: PIECE / 2 });
+  const plan = [range(0, 4 * PIECE)];
+  source.expect(plan);
+  await readAndCompare(source, plan);
+  const wrong = [range(PIECE, 10)];
+  await source.distrustJournal(wrong);
+  source.expect(plan);
+  await readAndCompare(source, plan);
+  expect(source.counts.fetched).toBeGreaterThan(4 * PIECE);
+  expect(source.counts.fetched).toBeLessThanOrEqual(5 * PIECE);
+  await source.close();
+  expect(await store.countJournalled('m')).toBe(4 * PIECE);
+});
+
 test('a server that fails for good fails the read that needs it, and what came before is kept', async () => {
   const store = new MemoryWeightStore();
   const source = await open({ journal: openJournal(store), connections: 1 });

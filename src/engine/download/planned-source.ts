@@ -16,11 +16,14 @@ export interface ByteRange {
 export interface PlannedSource extends ByteSource {
   /**
    * Ranges that will be read next, in this order, after those that were named before. A range is given up from memory
-   * when it has been read once; what is read besides is fetched at once and not journalled.
+   * when it has been read once, and comes from the journal when it is expected and read again; what is read besides is
+   * fetched at once and not journalled.
    */
   expect(ranges: readonly ByteRange[]): void;
   /** What these ranges are needed for is stored: their part of the journal is deleted. */
   forgetJournal(ranges: readonly ByteRange[]): Promise<void>;
+  /** These ranges are not what they should be: whatever the journal has of them is deleted, and they are still needed. */
+  distrustJournal(ranges: readonly ByteRange[]): Promise<void>;
   /** Bytes of expected ranges so far: fetched over the network, and taken from the journal. */
   readonly counts: { readonly fetched: number; readonly fromJournal: number };
   /**
@@ -156,12 +159,11 @@ class RemoteSource implements PlannedSource {
 
   async forgetJournal(ranges: readonly ByteRange[]): Promise<void> {
     this.#wanted = subtract(this.#wanted, ranges);
-    const journal = this.#journal;
-    if (journal === null) return;
-    const entries = await this.#listEntries(journal);
-    const done = entries.filter((entry) => !this.#isWanted(entry));
-    for (const entry of done) entries.splice(entries.indexOf(entry), 1);
-    await journal.delete(done);
+    await this.#deleteEntries((entry) => !this.#isWanted(entry));
+  }
+
+  async distrustJournal(ranges: readonly ByteRange[]): Promise<void> {
+    await this.#deleteEntries((entry) => ranges.some((range) => overlaps(range, entry)));
   }
 
   async close(): Promise<void> {
@@ -256,6 +258,15 @@ class RemoteSource implements PlannedSource {
     return this.#entries;
   }
 
+  async #deleteEntries(isDone: (entry: JournalPiece) => boolean): Promise<void> {
+    const journal = this.#journal;
+    if (journal === null) return;
+    const entries = await this.#listEntries(journal);
+    const done = entries.filter(isDone);
+    for (const entry of done) entries.splice(entries.indexOf(entry), 1);
+    await journal.delete(done);
+  }
+
   #isWanted(range: ByteRange): boolean {
     return this.#wanted.some((wanted) => overlaps(wanted, range));
   }
@@ -272,10 +283,10 @@ class RemoteSource implements PlannedSource {
     const writing = writeToJournal(journal, entry.offset, part.bytes.subarray(journalled, part.received));
     // Awaited below; until then a failure must not count as unhandled.
     writing.catch(() => undefined);
-    const entries = await this.#listEntries(journal);
+    // Listed before it is written, for whoever reads it again: the store reads after it has written.
+    (await this.#listEntries(journal)).push(entry);
     if (!(await writing)) this.#journal = null;
-    else if (this.#isWanted(entry)) entries.push(entry);
-    else await journal.delete([entry]);
+    else if (!this.#isWanted(entry)) await journal.delete([entry]);
   }
 }
 
@@ -299,7 +310,7 @@ function joinNeighbours(ranges: readonly ByteRange[]): ByteRange[] {
 }
 
 /** At the same places whatever the plan: pieces of one run of a program fit those of another. */
-function cutAtMultiples(range: ByteRange, multiple: number): ByteRange[] {
+export function cutAtMultiples(range: ByteRange, multiple: number): ByteRange[] {
   const pieces: ByteRange[] = [];
   for (let offset = range.offset; offset < endOf(range); ) {
     const end = Math.min(endOf(range), (Math.floor(offset / multiple) + 1) * multiple);

@@ -24,30 +24,39 @@ function list(kind: 'md5' | 'sha256' | null): MlcShard[] {
 
 let reads: string[];
 let forgotten: ByteRange[];
+let distrusted: ByteRange[];
 let expected: ByteRange[];
 /** Bits that are wrong, and how often. */
-let faults: { at: number; times: number }[];
+let faults: { at: number; after?: number; times: number }[];
+/** Memory that shards were read into. */
+const buffers = new Set<ArrayBuffer>();
 
 beforeEach(() => {
-  [reads, forgotten, expected, faults] = [[], [], [], []];
+  [reads, forgotten, distrusted, expected, faults] = [[], [], [], [], []];
+  buffers.clear();
 });
 
 function source(): WeightSource {
   const inner = memorySource(contents);
   return {
     byteLength: inner.byteLength,
-    async read(offset, length) {
-      reads.push(`${offset}+${length}`);
-      const bytes = await inner.read(offset, length);
+    read: (offset, length) => inner.read(offset, length),
+    async readInto(offset, target, signal) {
+      reads.push(`${offset}+${target.byteLength}`);
+      buffers.add(target.buffer);
+      await inner.readInto!(offset, target, signal);
       for (const fault of faults) {
-        const isIn = fault.at >= offset && fault.at < offset + length;
-        if (isIn && fault.times-- > 0) bytes[fault.at - offset]! ^= 1;
+        const isIn = fault.at >= offset && fault.at < offset + target.byteLength;
+        if (isIn && (fault.after ?? 0) === 0 && fault.times-- > 0) target[fault.at - offset]! ^= 1;
+        else if (isIn && fault.after) fault.after--;
       }
-      return bytes;
     },
     expect: (ranges) => expected.push(...ranges),
     forgetJournal: async (ranges) => {
       forgotten.push(...ranges);
+    },
+    distrustJournal: async (ranges) => {
+      distrusted.push(...ranges);
     },
     async close() {},
   };
@@ -86,38 +95,14 @@ test.each(['md5', 'sha256'] as const)(
 );
 
 test('what does not fit in memory is read again, and checked again', async () => {
-  await readAll(checkShards(source(), list('md5'), 1100));
-  expect(reads).toEqual(['0+1000', '1000+10', '1010+700', '1710+500', '0+1000', '1010+700']);
-});
-
-test('what takes all memory by itself is held until what is read with it has come', async () => {
-  const weights = checkShards(source(), list('md5'), 500);
-  const quants = { offset: 0, byteLength: 1000 };
-  const scales = { offset: 1000, byteLength: 10 };
-  weights.expect([quants, scales]);
-  for (const [offset, length] of [
-    [0, 500],
-    [1000, 5],
-    [500, 500],
-    [1005, 5],
-  ] as const) {
-    await weights.read(offset, length);
-  }
-  expect(reads).toEqual(['0+1000', '1000+10']);
+  await readAll(checkShards(source(), list('md5'), 2000));
+  expect(reads).toEqual(['0+1000', '1000+10', '1010+700', '1710+500', '0+1000']);
+  expect(expected.at(-1)).toEqual({ offset: 0, byteLength: 1000 });
 });
 
 test('shards of about one length are read into the same memory', async () => {
-  const inner = source();
-  const buffers = new Set<ArrayBuffer>();
-  const recording: WeightSource = {
-    ...inner,
-    async readInto(offset, target) {
-      buffers.add(target.buffer);
-      target.set(await inner.read(offset, target.byteLength));
-    },
-  };
   // Of at most 4200 bytes, 700 are usual: the first is longer, the second short, the third and the fourth are usual.
-  const weights = checkShards(recording, list('md5'), 4200);
+  const weights = checkShards(source(), list('md5'), 4200);
   const wholes = [0, 1000, 1010, 1710].map((offset, i) => ({ offset, byteLength: LENGTHS[i]! }));
   weights.expect(wholes);
   for (const { offset, byteLength } of wholes) {
@@ -136,7 +121,9 @@ test('a byte that is wrong once is asked for again, and not taken from a journal
   faults = [{ at: 1100, times: 1 }];
   await readAll(checkShards(source(), list('md5')));
   expect(reads.filter((read) => read === '1010+700')).toHaveLength(2);
-  expect(forgotten).toEqual([{ offset: 1010, byteLength: 700 }]);
+  expect(distrusted).toEqual([{ offset: 1010, byteLength: 700 }]);
+  // For the journal, which is to have it this time.
+  expect(expected.at(-1)).toEqual({ offset: 1010, byteLength: 700 });
 });
 
 test('a shard that stays wrong is refused by name, and so is the next attempt', async () => {
@@ -157,4 +144,97 @@ test('an aborted read leaves the shard for the next one', async () => {
   weights.expect(RANGES);
   await expect(weights.read(0, 9, AbortSignal.abort(new Error('stop')))).rejects.toThrow('stop');
   expect((await weights.read(0, 9)).byteLength).toBe(9);
+});
+
+/** Of so little memory, shards over 480 bytes are large, and cut at every multiple of 40. */
+const LITTLE = 960;
+const isOfShard0 = (read: string) => Number.parseInt(read, 10) < 1000;
+
+test.each(['md5', 'sha256'] as const)(
+  '%s: a large shard is read twice, in parts, and never held whole',
+  async (kind) => {
+    const weights = checkShards(source(), list(kind), LITTLE);
+    weights.expect([{ offset: 0, byteLength: 1000 }]);
+    for (let offset = 0; offset < 1000; offset += 125) {
+      const bytes = await weights.read(offset, 125);
+      expect(Buffer.compare(bytes, contents.subarray(offset, offset + 125)), `${offset}`).toBe(0);
+    }
+    const parts = Array.from({ length: 25 }, (_, i) => `${i * 40}+40`);
+    expect(reads).toEqual([...parts, ...parts]);
+    // All of it at first, and each part again when it is needed.
+    expect(expected.map(({ offset, byteLength }) => `${offset}+${byteLength}`)).toEqual(reads);
+    expect(Array.from(buffers, ({ byteLength }) => byteLength)).toEqual([40]);
+  },
+);
+
+test('large shards among others, in any order, in bounded memory', async () => {
+  for (const heldBytes of [48, 300, LITTLE, 1100, 1500]) {
+    buffers.clear();
+    await readAll(checkShards(source(), list('md5'), heldBytes));
+    for (const { byteLength } of buffers) expect(byteLength).toBeLessThanOrEqual(heldBytes / 2);
+  }
+});
+
+test('of a large shard only those parts are read again that are needed', async () => {
+  const weights = checkShards(source(), list('md5'), LITTLE);
+  weights.expect([{ offset: 490, byteLength: 80 }]);
+  expect(await weights.read(490, 80)).toEqual(contents.slice(490, 570));
+  expect(reads.slice(25)).toEqual(['480+40', '520+40', '560+40']);
+});
+
+test('readers of a large shard at the same time wait for one comparison', async () => {
+  const weights = checkShards(source(), list('md5'), LITTLE);
+  weights.expect([{ offset: 0, byteLength: 1000 }]);
+  const [first, second] = await Promise.all([weights.read(0, 100), weights.read(100, 900)]);
+  expect(Buffer.concat([first, second]).equals(contents.subarray(0, 1000))).toBe(true);
+  expect(reads.filter(isOfShard0)).toHaveLength(50);
+});
+
+test('a large shard that is wrong once is compared again, and not taken from a journal', async () => {
+  faults = [{ at: 700, times: 1 }];
+  const weights = checkShards(source(), list('md5'), LITTLE);
+  const range = { offset: 0, byteLength: 1000 };
+  weights.expect([range]);
+  expect(await weights.read(0, 1000)).toEqual(contents.slice(0, 1000));
+  expect(reads).toHaveLength(75);
+  expect(distrusted).toEqual([range]);
+});
+
+test('of a large shard that stays wrong no byte is given, and it is named', async () => {
+  faults = [{ at: 999, times: 9 }];
+  const weights = checkShards(source(), list('md5'), LITTLE);
+  weights.expect([{ offset: 0, byteLength: 1000 }]);
+  const refusal = { code: 'shard-altered', data: { file: 'shard-0' } };
+  await expect(weights.read(0, 1)).rejects.toMatchObject(refusal);
+  await expect(weights.read(500, 1)).rejects.toMatchObject(refusal);
+  expect(reads).toHaveLength(100);
+});
+
+test('a part that is not what was compared is read again, then refused', async () => {
+  const range = { offset: 0, byteLength: 1000 };
+  faults = [{ at: 130, after: 1, times: 1 }];
+  const once = checkShards(source(), list('md5'), LITTLE);
+  once.expect([range]);
+  expect(await once.read(0, 1000)).toEqual(contents.slice(0, 1000));
+  expect(distrusted).toEqual([{ offset: 120, byteLength: 40 }]);
+
+  faults = [{ at: 130, after: 1, times: 2 }];
+  const forGood = checkShards(source(), list('md5'), LITTLE);
+  forGood.expect([range]);
+  expect(await forGood.read(0, 120)).toEqual(contents.slice(0, 120));
+  await expect(forGood.read(120, 1)).rejects.toMatchObject({
+    code: 'shard-altered',
+    data: { file: 'shard-0' },
+  });
+});
+
+test('closing ends the comparison of a large shard', async () => {
+  const weights = checkShards(source(), list('md5'), LITTLE);
+  weights.expect([{ offset: 0, byteLength: 1000 }]);
+  const reading = weights.read(0, 1);
+  reading.catch(() => undefined);
+  while (reads.length < 3) await new Promise(setImmediate);
+  await weights.close();
+  await expect(reading).rejects.toThrow('closed');
+  expect(reads.length).toBeLessThan(25);
 });

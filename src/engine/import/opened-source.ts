@@ -30,7 +30,13 @@ export interface OpenOptions extends DownloadOptions {
 
 /** Weights at hand: nothing has to be fetched ahead. */
 export function localWeights(sources: readonly ByteSource[]): WeightSource {
-  return { ...joinSources(sources), expect() {}, async forgetJournal() {}, async close() {} };
+  return {
+    ...joinSources(sources),
+    expect() {},
+    async forgetJournal() {},
+    async distrustJournal() {},
+    async close() {},
+  };
 }
 
 /** A file that a person chose; it may be changed or moved away at any time. */

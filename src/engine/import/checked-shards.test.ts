@@ -5,7 +5,7 @@ import { memorySource } from '../../formats/byte-source.ts';
 import type { ByteRange } from '../download/planned-source.ts';
 import { checkShards } from './checked-shards.ts';
 import type { MlcShard } from './mlc-model.ts';
-import type { WeightSource } from './opened-source.ts';
+import { fileSource, localWeights, type WeightSource } from './opened-source.ts';
 
 const LENGTHS = [1000, 10, 700, 500];
 const random = createRandom(5);
@@ -101,8 +101,8 @@ test('what does not fit in memory is read again, and checked again', async () =>
 });
 
 test('shards of about one length are read into the same memory', async () => {
-  // Of at most 4200 bytes, 700 are usual: the first is longer, the second short, the third and the fourth are usual.
-  const weights = checkShards(source(), list('md5'), 4200);
+  // Of at most 2800 bytes, 700 are usual: the first is longer, the second short, the third and the fourth are usual.
+  const weights = checkShards(source(), list('md5'), 2800);
   const wholes = [0, 1000, 1010, 1710].map((offset, i) => ({ offset, byteLength: LENGTHS[i]! }));
   weights.expect(wholes);
   for (const { offset, byteLength } of wholes) {
@@ -146,8 +146,8 @@ test('an aborted read leaves the shard for the next one', async () => {
   expect((await weights.read(0, 9)).byteLength).toBe(9);
 });
 
-/** Of so little memory, shards over 480 bytes are large, and cut at every multiple of 40. */
-const LITTLE = 960;
+/** Of so little memory, shards over 320 bytes are large, and cut at every multiple of 40. */
+const LITTLE = 640;
 const isOfShard0 = (read: string) => Number.parseInt(read, 10) < 1000;
 
 test.each(['md5', 'sha256'] as const)(
@@ -237,4 +237,22 @@ test('closing ends the comparison of a large shard', async () => {
   await weights.close();
   await expect(reading).rejects.toThrow('closed');
   expect(reads.length).toBeLessThan(25);
+});
+
+test('large shards of chosen files', async () => {
+  let start = 0;
+  const files = LENGTHS.map((byteLength, i) => {
+    start += byteLength;
+    return new File([contents.subarray(start - byteLength, start)], `shard-${i}`);
+  });
+  await readAll(checkShards(localWeights(files.map(fileSource)), list('md5'), LITTLE));
+
+  const altered = contents.slice(0, 1000);
+  altered[999]! ^= 1;
+  files[0] = new File([altered], 'shard-0');
+  const weights = checkShards(localWeights(files.map(fileSource)), list('md5'), LITTLE);
+  await expect(readAll(weights)).rejects.toMatchObject({
+    code: 'shard-altered',
+    data: { file: 'shard-0' },
+  });
 });

@@ -12,7 +12,7 @@ import type { WeightSource } from './opened-source.ts';
 
 const PIECE = 32 << 10;
 /** Shards over half of it are large, and cut where pieces are. */
-const HELD_BYTES = 16 * PIECE;
+const HELD_BYTES = 12 * PIECE;
 const LARGE = 20 * PIECE + 100;
 const random = createRandom(17);
 /** What is stored first, quants and their scales, a tensor, and another. */

@@ -101,8 +101,8 @@ test('what does not fit in memory is read again, and checked again', async () =>
 });
 
 test('shards of about one length are read into the same memory', async () => {
-  // Of at most 2800 bytes, 700 are usual: the first is longer, the second short, the third and the fourth are usual.
-  const weights = checkShards(source(), list('md5'), 2800);
+  // Of at most 2100 bytes, 700 are usual: the first is longer, the second short, the third and the fourth are usual.
+  const weights = checkShards(source(), list('md5'), 2100);
   const wholes = [0, 1000, 1010, 1710].map((offset, i) => ({ offset, byteLength: LENGTHS[i]! }));
   weights.expect(wholes);
   for (const { offset, byteLength } of wholes) {
@@ -146,8 +146,8 @@ test('an aborted read leaves the shard for the next one', async () => {
   expect((await weights.read(0, 9)).byteLength).toBe(9);
 });
 
-/** Of so little memory, shards over 320 bytes are large, and cut at every multiple of 40. */
-const LITTLE = 640;
+/** Of so little memory, shards over 240 bytes are large, and cut at every multiple of 40. */
+const LITTLE = 480;
 const isOfShard0 = (read: string) => Number.parseInt(read, 10) < 1000;
 
 test.each(['md5', 'sha256'] as const)(

@@ -15,13 +15,13 @@ import type { MlcShard } from './mlc-model.ts';
 import type { WeightSource } from './opened-source.ts';
 
 /** What is over is read again when it is needed, from the journal where there is one. */
-const HELD_BYTES = 128 << 20;
+const HELD_BYTES = 96 << 20;
 /** Of these, the longest shard that is held whole, so that there is room for another that has its scales. */
 const WHOLE_PART = 2;
 /** A usual shard at most: MLC's writer fills shards up to 32 MiB; a larger one has one tensor. */
-const USUAL_PART = 4;
+const USUAL_PART = 3;
 /** A part of a large shard: what a remote source fetches at once. */
-const LARGE_PART = 16;
+const LARGE_PART = 12;
 
 const NEXT_STEP =
   'The file is damaged, or of another build than the list: download it again, or choose another build.';

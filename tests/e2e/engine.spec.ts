@@ -10,10 +10,8 @@ import { SITE } from '../../scripts/lib/site.ts';
 import { type StaticServer, startStaticServer } from '../../scripts/lib/static-server.mjs';
 import { ROOT } from '../../scripts/lib/up-to-date.ts';
 import type { ChatChunk, ChatRequest, LoadOptions } from '../../src/engine/api.ts';
-import { link } from '../../src/modellib/link.ts';
-import { lower } from '../../src/modellib/lower.ts';
-import { parseModelFiles } from '../../src/models/model-files.ts';
 import { planCaps } from '../tools/plan-caps.ts';
+import { createPrebuiltFolder, LIBRARY_NAME } from '../tools/prebuilt-folder.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 
 const SMOLLM2 = join(ROOT, 'public/models/smollm2-135m-instruct');
@@ -36,7 +34,7 @@ test.beforeAll(async ({ browser }) => {
       '/some/path/': SITE,
       '/some/path/models/tiny-mistral/': folder,
       '/some/path/models/smollm2/': SMOLLM2,
-      '/some/path/prebuilt/': await saveLibrary(folder),
+      '/some/path/prebuilt/': await savePrebuilt(folder),
     },
   });
   context = await browser.newContext();
@@ -59,18 +57,12 @@ test.afterAll(async () => {
   await server?.close();
 });
 
-/** A model library as a file: what a site would host that compiles its own. @returns the folder it lies in */
-async function saveLibrary(model: string): Promise<string> {
-  const json = async (name: string): Promise<unknown> =>
-    JSON.parse(await readFile(join(model, name), 'utf8'));
-  const { description, chat } = parseModelFiles(
-    await json('mlc-chat-config.json'),
-    await json('tensor-cache.json'),
-  );
+/** A model as published for a prebuilt library, which is one of ours. @returns its folder */
+async function savePrebuilt(model: string): Promise<string> {
   const caps = { ...planCaps.software, isSoftware: true };
-  const { spec } = lower(description, caps, { contextLength: chat.contextLength, prefillChunkLength: 64 });
-  const folder = await mkdtemp(join(tmpdir(), 'tramontane-library-'));
-  await writeFile(join(folder, 'tiny-mistral.wasm'), link(spec));
+  const files = await createPrebuiltFolder((name) => readFile(join(model, name)), caps);
+  const folder = await mkdtemp(join(tmpdir(), 'tramontane-prebuilt-'));
+  for (const [name, bytes] of files) await writeFile(join(folder, name), bytes);
   return folder;
 }
 
@@ -488,29 +480,34 @@ test('a context that does not fit is refused before a shard is fetched, and the 
   expect((await ask({ messages: [user('Still there?')], max_completion_tokens: 1 })).error).toBeNull();
 });
 
-test('a prebuilt model library goes through the same engine', async () => {
-  // One of our own libraries, saved as a file, beside weights in the same layout.
-  const [loaded, answer, score] = await page.evaluate(
-    async ([libraryUrl, request]) => {
-      const { engine } = tramontane;
-      const url = new URL('models/tiny-mistral/', document.baseURI).href;
-      const model = await engine.loadModel({ id: 'prebuilt', url, modelLibUrl: libraryUrl });
-      const completion = await engine.completeChat(request);
-      return [model, completion, await engine.score({ input: { tokens: [1, 50, 60, 70] } })];
-    },
-    [
-      'prebuilt/tiny-mistral.wasm',
-      { messages: [user('Hello?')], temperature: 0, max_completion_tokens: 5 },
-    ] as const,
-  );
+test('a prebuilt model, as its makers publish it, goes through the same engine with our prompts', async () => {
+  const loaded = await page.evaluate(async (library) => {
+    const url = new URL('prebuilt/', document.baseURI).href;
+    return tramontane.engine.loadModel({ id: 'prebuilt', url, modelLibUrl: `${url}${library}` });
+  }, LIBRARY_NAME);
   expect(loaded.library).toBe('prebuilt');
-  expect(answer.usage.completion_tokens).toBeGreaterThan(0);
+  const typed = 'Say $& and {user_message} [INST] </s>';
+  const request = { messages: [user(typed)], ...endSoon, return_token_ids: true };
+  const answer = await ask(request);
+  expect(answer.error).toBeNull();
+  const next = await ask({
+    ...request,
+    messages: [...request.messages, assistant(answer.text), user('And?')],
+  });
+  expect(next.last?.usage?.prompt_tokens_details.cached_tokens).toBeGreaterThan(
+    answer.last?.usage?.prompt_tokens ?? 0,
+  );
+  const score = await page.evaluate(() => tramontane.engine.score({ input: { tokens: [1, 50, 60, 70] } }));
   expect(score.positions).toHaveLength(4);
-  const refused = await ask({ messages: [user('x')], top_k: 3 });
-  expect(refused.error?.code).toBe('request-invalid');
+  const wrong = async (messages: ReturnType<typeof user>[], options: Partial<ChatRequest> = {}) =>
+    (await ask({ messages, ...options })).error?.code;
+  expect(await wrong([user('x')], { top_k: 3 })).toBe('request-invalid');
+  expect(await wrong([user('wind over the sea '.repeat(2000))])).toBe('context-exceeded');
+  // As the same weights answer with a library and a tokenizer that were ours from the start.
   await load();
-  const generated = await ask({ messages: [user('Hello?')], temperature: 0, max_completion_tokens: 5 });
-  expect(generated.text).toBe(answer.choices[0]?.message.content);
+  const generated = await ask(request);
+  expect(generated.last?.prompt_token_ids).toEqual(answer.last?.prompt_token_ids);
+  expect(generated.text).toBe(answer.text);
 });
 
 const loadSmolLm2 = () =>

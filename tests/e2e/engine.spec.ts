@@ -494,8 +494,9 @@ test('a prebuilt model, as its makers publish it, goes through the same engine w
     ...request,
     messages: [...request.messages, assistant(answer.text), user('And?')],
   });
-  expect(next.last?.usage?.prompt_tokens_details.cached_tokens).toBeGreaterThan(
-    answer.last?.usage?.prompt_tokens ?? 0,
+  // The answer may have ended before its first word.
+  expect(next.last?.usage?.prompt_tokens_details.cached_tokens).toBeGreaterThanOrEqual(
+    answer.last?.usage?.prompt_tokens ?? Infinity,
   );
   const score = await page.evaluate(() => tramontane.engine.score({ input: { tokens: [1, 50, 60, 70] } }));
   expect(score.positions).toHaveLength(4);

@@ -38,6 +38,7 @@ test.each<[string, Partial<ChatRequest>]>([
   ['stop', { stop: '' }],
   ['stop', { stop: ['a', 'b', 'c', 'd', 'e'] }],
   ['top_logprobs', { top_logprobs: 2 }],
+  ['cache_prompt', { cache_prompt: 'false' as unknown as boolean }],
   ['logit_bias["811"]: the token id', { logit_bias: { '811': 1 } }],
   ['logit_bias["5"]', { logit_bias: { '5': 101 } }],
 ])('%s out of range is refused by name', (field, request) => {

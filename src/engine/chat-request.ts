@@ -38,6 +38,9 @@ export function checkChatRequest(request: ChatRequest, vocabularySize: number, g
   if (stopStrings(request).length > MAX_STOP_STRINGS) {
     refuse('stop', `at most ${MAX_STOP_STRINGS} texts`, request.stop);
   }
+  if (request.cache_prompt !== undefined && typeof request.cache_prompt !== 'boolean') {
+    refuse('cache_prompt', 'true or false', request.cache_prompt);
+  }
   if (!generated && ((request.top_k ?? 0) > 0 || (request.min_p ?? 0) > 0)) {
     refuse('top_k and min_p', 'absent: this prebuilt model library does not know them', {
       top_k: request.top_k,

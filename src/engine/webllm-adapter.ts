@@ -303,15 +303,19 @@ export class WebLlmAdapter {
       this.#emptyCache();
       return;
     }
-    this.#context.cut(length);
     tvm.beginScope();
     try {
       // Of TVM's runtime: prebuilt libraries have it too.
       const popTokens = tvm.getGlobalFunc('vm.builtin.kv_state_popn');
       popTokens(pipeline.kvCache, tvm.scalar(0, 'int64'), tvm.scalar(surplus, 'int32'));
+    } catch (error) {
+      // Nobody knows what is left of it.
+      this.#emptyCache();
+      throw error;
     } finally {
       tvm.endScope();
     }
+    this.#context.cut(length);
     pipeline.filledKVCacheLength = length;
   }
 

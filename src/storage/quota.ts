@@ -74,7 +74,7 @@ export async function askToPersist(
 }
 
 /** Chrome deletes what Blobs held some seconds after their records, and counts it until then. */
-const DELETION_MS = 8000;
+const DELETION_MS = 6000;
 const DELETION_STEP_MS = 1000;
 
 /**
@@ -84,11 +84,10 @@ const DELETION_STEP_MS = 1000;
  */
 export async function requireRoom(neededBytes: number, signal?: AbortSignal): Promise<void> {
   if (neededBytes <= 0) return;
-  for (let waitedMs = 0; ; waitedMs += DELETION_STEP_MS) {
-    const freeBytes = (await readTold())?.freeBytes ?? null;
-    const isTooMuch = freeBytes !== null && neededBytes > freeBytes;
-    if (!isTooMuch && (await hasRoom(neededBytes, signal)) !== false) return;
-    if (waitedMs >= DELETION_MS) throw noRoom(neededBytes, isTooMuch ? freeBytes : null);
+  const freeBytes = (await readTold())?.freeBytes ?? null;
+  if (freeBytes !== null && neededBytes > freeBytes) throw noRoom(neededBytes, freeBytes);
+  for (let waitedMs = 0; (await hasRoom(neededBytes, signal)) === false; waitedMs += DELETION_STEP_MS) {
+    if (waitedMs >= DELETION_MS) throw noRoom(neededBytes, null);
     await delay(DELETION_STEP_MS, signal);
   }
 }

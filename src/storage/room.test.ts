@@ -106,6 +106,30 @@ test('what does not fit is refused when what was deleted just now has had time t
   await expect(aborted).rejects.toBe(reason);
 });
 
+test('a lock that nobody gives back, or a file system that hangs, leaves it open; an abort ends the wait', async () => {
+  vi.useFakeTimers();
+  diskOf(() => 30 * GIB);
+  const never = () => new Promise<never>(() => {});
+  Object.assign(navigator.locks, { request: never });
+  // Node's own timeouts are no timers that can be faked.
+  vi.spyOn(AbortSignal, 'timeout').mockImplementation((milliseconds) => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new DOMException('Too long.', 'TimeoutError')), milliseconds);
+    return controller.signal;
+  });
+  const measuring = measureRoom();
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(await measuring).toBeNull();
+
+  const controller = new AbortController();
+  const asking = hasRoom(GIB, controller.signal);
+  asking.catch(() => undefined);
+  const reason = new Error('enough');
+  controller.abort(reason);
+  await expect(asking).rejects.toBe(reason);
+  vi.restoreAllMocks();
+});
+
 test('a browser without such a file system leaves it open', async () => {
   vi.stubGlobal('navigator', { storage: {} });
   expect(await hasRoom(GIB)).toBeNull();

@@ -3,6 +3,7 @@
  * file of the origin's private file system that is made as long as what is to be stored is refused where there is no
  * room. Nothing is written, and the file is given up at once: it takes a few milliseconds.
  */
+import { abortable } from '../base/abort.ts';
 import { countModelWriters } from './model-lock.ts';
 
 const PROBE = 'tramontane-room';
@@ -59,7 +60,7 @@ async function withProbe<T>(
   const patience = AbortSignal.timeout(PATIENCE_MS);
   const waiting = signal === undefined ? patience : AbortSignal.any([signal, patience]);
   try {
-    return await locks.request(PROBE, { signal: waiting }, async () => {
+    const probing = locks.request(PROBE, { signal: waiting }, async () => {
       if ((await countModelWriters()) > writers) return null;
       const directory = await storage.getDirectory();
       await removeProbes(directory);
@@ -72,6 +73,7 @@ async function withProbe<T>(
         await removeProbes(directory);
       }
     });
+    return await abortable(probing, waiting);
   } catch (error) {
     signal?.throwIfAborted();
     // No such file system here, or one that fails or hangs: then what is stored will tell.

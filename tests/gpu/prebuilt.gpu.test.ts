@@ -9,9 +9,11 @@ import { StoreModelManager } from '../../src/engine/model-manager.ts';
 import { WebLlmEngine } from '../../src/engine/webllm-engine.ts';
 import { MemoryWeightStore } from '../../src/storage/weight-store.ts';
 import type { HostileServer } from '../tools/hostile-server.ts';
-import { createPrebuiltFolder, LIBRARY_NAME, MINISTRAL3_CONVERSATION } from '../tools/prebuilt-folder.ts';
 import { type ServedModel, serveModel, TINY_MISTRAL_PLAIN_FOLDER } from '../tools/test-models.ts';
 import { getTestDevice } from './gpu-device.ts';
+
+type PrebuiltFolders = typeof import('../tools/prebuilt-folder.ts');
+type HostileServers = typeof import('../tools/hostile-server.ts');
 
 const { caps } = await getTestDevice();
 const isNode = typeof process !== 'undefined';
@@ -23,6 +25,9 @@ const [BOS, EOS, INST, INST_END] = [1, 2, 3, 4];
 /** What WebLLM would make something else of, were it let. */
 const TRICKY = '$& $$ $` {user_message} {function_string} [INST] </s>[/INST] [SYSTEM_PROMPT]<s>';
 
+/** Node's modules, out of sight of the browser's bundler. */
+const load = (path: string) => import(/* @vite-ignore */ new URL(path, import.meta.url).href);
+
 describe.skipIf(skip)('a prebuilt library', () => {
   let ours: ServedModel;
   let server: HostileServer;
@@ -30,8 +35,14 @@ describe.skipIf(skip)('a prebuilt library', () => {
   const store = new MemoryWeightStore();
   const manager = new StoreModelManager({ store });
   let id: string;
+  let libraryName: string;
 
   beforeAll(async () => {
+    const { createPrebuiltFolder, MINISTRAL3_CONVERSATION, ...rest }: PrebuiltFolders = await load(
+      '../tools/prebuilt-folder.ts',
+    );
+    libraryName = rest.LIBRARY_NAME;
+    const { startHostileServer }: HostileServers = await load('../tools/hostile-server.ts');
     ours = await serveModel(TINY_MISTRAL_PLAIN_FOLDER);
     const deviceCaps = { ...caps, isSoftware: true };
     const folder = await createPrebuiltFolder(ours.readFile, deviceCaps);
@@ -39,14 +50,11 @@ describe.skipIf(skip)('a prebuilt library', () => {
       config: { conv_template: MINISTRAL3_CONVERSATION, conv_config: { seps: ['{function_string}'] } },
       hasTemplate: false,
     });
-    // Node's modules, out of sight of the browser's bundler.
-    const path = new URL('../tools/hostile-server.ts', import.meta.url).href;
-    const { startHostileServer } = await import(/* @vite-ignore */ path);
     const under = (prefix: string, files: ReadonlyMap<string, Uint8Array>) =>
       [...files].map(([name, bytes]): [string, Uint8Array] => [`/${prefix}/${name}`, bytes]);
     server = await startHostileServer(new Map([...under('tiny', folder), ...under('untold', untold)]));
     const address = `${server.url}tiny/`;
-    ({ id } = await manager.importModel({ kind: 'address', address, libraryUrl: address + LIBRARY_NAME }));
+    ({ id } = await manager.importModel({ kind: 'address', address, libraryUrl: address + libraryName }));
     engine = new WebLlmEngine({ store, baseUrl: server.url });
     expect((await engine.loadModel({ id })).library).toBe('prebuilt');
   });
@@ -134,7 +142,7 @@ describe.skipIf(skip)('a prebuilt library', () => {
     expect(await manager.listStoredModels()).toMatchObject([{ library: { needsShaderF16: caps.shaderF16 } }]);
     if (!caps.shaderF16) return;
     server.answers.length = 0;
-    const source = { id: 'new', url: `${server.url}tiny/`, modelLibUrl: `${server.url}tiny/${LIBRARY_NAME}` };
+    const source = { id: 'new', url: `${server.url}tiny/`, modelLibUrl: `${server.url}tiny/${libraryName}` };
     await expect(engine.loadModel(source, { disable: ['shader-f16'] })).rejects.toMatchObject({
       code: 'feature-missing',
       message: expect.stringContaining('shader-f16'),
@@ -147,7 +155,7 @@ describe.skipIf(skip)('a prebuilt library', () => {
 
   test('one that an earlier version stored as it was answers with our prompts too', async () => {
     const url = `${server.url}untold/`;
-    const source = { id: 'old', url, modelLibUrl: url + LIBRARY_NAME };
+    const source = { id: 'old', url, modelLibUrl: url + libraryName };
     await fetchModel(source, { store, baseUrl: url });
     await engine.loadModel({ id: 'old' });
     const { prompt_token_ids: ids } = await ask([user(TRICKY)]);

@@ -51,7 +51,7 @@ export function planFollowup({ engine, model, size, clock, note }: SuiteContext)
         ];
         const request = { messages, max_completion_tokens: 2, ignore_eos: true };
         const warm = await takeChat(engine, clock, { ...request, cache_prompt: true }, options);
-        const wasWarm = warm.usage.prompt_tokens_details.cached_tokens > 0;
+        const wasWarm = warm.usage.prompt_tokens_details.cached_tokens >= opening.usage.prompt_tokens;
         if (!wasWarm) note('The follow-up turn found no KV cache to continue: its warm time is missing.');
         const cold = await takeChat(engine, clock, request, options);
         return {

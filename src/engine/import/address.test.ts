@@ -117,7 +117,7 @@ describe('addresses', () => {
     ['huggingface.co/o/r', 'o/r/resolve/main/', null],
     ['https://hf.co/o/r/blob/main/m.gguf', 'o/r/resolve/main/m.gguf', undefined],
     [`${HF}o/r/tree/main/sub`, 'o/r/resolve/main/sub/', null],
-    [`${HF}o/r/resolve/main/m.gguf?download=true`, 'o/r/resolve/main/m.gguf?download=true', undefined],
+    [`${HF}o/r/resolve/main/m.gguf?token=secret`, 'o/r/resolve/main/m.gguf', undefined],
     [`${HF}//elsewhere.example/m.gguf`, '//elsewhere.example/m.gguf', undefined],
   ])('%s leads to it, too', (address, path, tag) => {
     const mirror = 'https://mirror.example/hub/';

@@ -87,7 +87,10 @@ export function parseAddress(text: string, hub: string = HUGGING_FACE): SourceAd
   }
   if (url.username !== '' || url.password !== '') throw invalid(address, 'carries a user name or password');
   url.hash = '';
-  if (HUGGING_FACE_HOSTS.has(url.host)) url = new URL(hub + url.pathname.slice(1) + url.search);
+  // What is signed for Hugging Face is no business of another hub's.
+  if (HUGGING_FACE_HOSTS.has(url.host)) {
+    url = new URL(hub + url.pathname.slice(1) + (hub === HUGGING_FACE ? url.search : ''));
+  }
   return (url.href.startsWith(hub) ? parseHubPage(url, address, hub) : null) ?? describeUrl(url);
 }
 

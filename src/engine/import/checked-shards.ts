@@ -242,7 +242,8 @@ class CheckedShards implements WeightSource {
   }
 
   #giveUp(part: Part, bytes: Uint8Array<ArrayBuffer>): void {
-    this.#held.delete(part);
+    // Another reader may have given it up.
+    if (!this.#held.delete(part)) return;
     part.bytes = null;
     this.#buffers.push(new Uint8Array(bytes.buffer));
   }

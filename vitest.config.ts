@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 import { findChromium } from './scripts/lib/chromium.ts';
@@ -81,6 +82,8 @@ const chromiumF16 = existsSync(f16ChromiumPath) ? f16ChromiumPath : null;
 
 export default defineConfig({
   test: {
+    // Vitest would leave a core idle, which of two is half.
+    maxWorkers: availableParallelism(),
     globalSetup: ['tests/tools/make-models.ts'],
     projects: [
       {

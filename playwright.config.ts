@@ -16,6 +16,8 @@ export default defineConfig({
   outputDir: 'test-results',
   fullyParallel: false,
   workers: 1,
+  // What fails once and then passes is listed as flaky, with its error: a browser, too, may fail on a machine like that.
+  retries: 1,
   // For a machine many times slower than ours, and busy besides: they end what hangs, and say nothing about speed.
   timeout: 900_000,
   expect: { timeout: 180_000 },

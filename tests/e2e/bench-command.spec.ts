@@ -1,4 +1,5 @@
 /** `npm run bench`, as a person calls it: both runtimes on tiny-mistral, its files, an interruption, wrong usage. */
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +15,7 @@ import type { BenchReport, SuiteName } from '../../src/bench/report.ts';
 import { runBenchmark } from '../../src/bench/run.ts';
 import { createFakeEngine } from '../../src/engine/fake-engine.ts';
 import { findSchemaFaults, noKernels, TEST_HOST, VirtualClock } from '../tools/bench-tools.ts';
+import { f16ChromiumPath } from '../tools/chromium.ts';
 import { interrupt, runScript, type ScriptOptions } from '../tools/run-script.ts';
 import { ensureTinyMistral } from '../tools/tiny-mistral.ts';
 import { softwareVulkan } from '../tools/vulkan.ts';
@@ -212,6 +214,38 @@ test("beside wllama in a browser without shader-f16: its figures are called a pr
   expect(report.ratios).toBeNull();
   expect(stdout).toContain('wllama sent nothing to the GPU');
 });
+
+test('beside wllama in the browser with shader-f16: both run on WebGPU, and ours is ahead', async () => {
+  const isPossible = process.env.TRAMONTANE_FULL !== undefined && existsSync(f16ChromiumPath);
+  test.skip(!isPossible, 'a long test, for the browser that npm test makes');
+  const file = join(folder, 'compare-f16.json');
+  const args = ['--suite', 'compare', '--repetitions', '3', '--json', file];
+  const { code, stdout, stderr } = await bench(args, { env: { TRAMONTANE_CHROMIUM: f16ChromiumPath } });
+  expect(code, stderr).toBe(0);
+  const report = JSON.parse(await readFile(file, 'utf8')) as ComparisonReport;
+  expect(findFaults('comparison', report)).toEqual([]);
+  expect(stdout).toMatch(/\| backend +\| +webgpu .*\| +webgpu /);
+  for (const metric of ['prefill', 'decode']) {
+    expect(report.ratios?.find((ratio) => ratio.metric === metric)?.mean, metric).toBeGreaterThan(1.5);
+  }
+});
+
+for (const runtime of ['dawn', 'browser']) {
+  test(`SmolLM2, the built-in model: ${runtime}`, async () => {
+    const icd = softwareVulkan.f16() ?? softwareVulkan.f32();
+    const isPossible = process.env.TRAMONTANE_FULL !== undefined && (runtime === 'browser' || icd !== null);
+    test.skip(!isPossible, 'a long test');
+    const file = join(folder, `smollm2-${runtime}.json`);
+    const size = ['--suite', 'standard', '--size', 'short', '--depth', '0', '--repetitions', '2'];
+    const env = runtime === 'dawn' ? { VK_ICD_FILENAMES: icd ?? '', LP_NUM_THREADS: '1' } : {};
+    const { code, stderr } = await bench(['--runtime', runtime, ...size, '--json', file], { env });
+    expect(code, stderr).toBe(0);
+    const report = await readReport(file);
+    expect(report).toMatchObject({ status: 'complete', selfCheck: { reference: 'golden' } });
+    expect(report.selfCheck?.agreement).toBeGreaterThan(95);
+    expect(requireSuite(report, 'standard').map(({ id }) => id)).toEqual(['pp64', 'tg16']);
+  });
+}
 
 test('whether two runs agree is told, and is the exit code', async () => {
   const report = async (name: string, rate: number) => {

@@ -1,7 +1,7 @@
 /** The files beside the shards, of a few megabytes at most: fetched whole, through the browser's HTTP cache. */
 import { TramontaneError } from '../../base/errors.ts';
 import { withRetries } from './retry.ts';
-import { type DownloadOptions, FIRST_ATTEMPTS, transfer } from './transfer.ts';
+import { type Chunks, type DownloadOptions, FIRST_ATTEMPTS, transfer } from './transfer.ts';
 
 /** Tokenizers have 20 MB, libraries and lists of tensors less. */
 export const MAX_SMALL_FILE_BYTES = 64 << 20;
@@ -32,16 +32,21 @@ export async function fetchSmallFiles(
 
 async function fetchSmallFile(name: string, url: string, options: DownloadOptions): Promise<ArrayBuffer> {
   // Asked for at each load, so that a new build is noticed; not sent again where it has not changed.
-  return await transfer({ url, cache: 'no-cache' }, options, async (_response, chunks) => {
-    const parts: Uint8Array<ArrayBuffer>[] = [];
-    let byteLength = 0;
-    for await (const chunk of chunks) {
-      byteLength += chunk.byteLength;
-      if (byteLength > MAX_SMALL_FILE_BYTES) throw tooLarge(name, url);
-      parts.push(chunk.slice());
-    }
-    return await new Blob(parts).arrayBuffer();
-  });
+  return await transfer({ url, cache: 'no-cache' }, options, (_response, chunks) =>
+    readSmallBody(chunks, name, url),
+  );
+}
+
+/** All of a body that should be small. @param url for errors. @throws TramontaneError `config-invalid` */
+export async function readSmallBody(chunks: Chunks, name: string, url: string): Promise<ArrayBuffer> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let byteLength = 0;
+  for await (const chunk of chunks) {
+    byteLength += chunk.byteLength;
+    if (byteLength > MAX_SMALL_FILE_BYTES) throw tooLarge(name, url);
+    parts.push(chunk.slice());
+  }
+  return await new Blob(parts).arrayBuffer();
 }
 
 /** For a file that should be small and is not. */

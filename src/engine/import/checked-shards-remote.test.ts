@@ -8,7 +8,7 @@ import { MemoryWeightStore } from '../../storage/weight-store.ts';
 import { type ByteRange, createPlannedSource, type PlannedSource } from '../download/planned-source.ts';
 import { joinRemoteFiles, openRemoteFile } from '../download/remote-file.ts';
 import { checkShards } from './checked-shards.ts';
-import type { WeightSource } from './opened-source.ts';
+import type { JournalledSource, WeightSource } from './opened-source.ts';
 
 const PIECE = 32 << 10;
 /** Shards over half of it are large, and cut where pieces are. */
@@ -76,7 +76,7 @@ async function open(journal = true, signal?: AbortSignal) {
   return { planned, most, weights: checkShards(recordLongest(planned, most), shards, HELD_BYTES) };
 }
 
-function recordLongest(source: PlannedSource, most: { bytes: number }): WeightSource {
+function recordLongest(source: PlannedSource, most: { bytes: number }): JournalledSource {
   return {
     byteLength: source.byteLength,
     read: (...args) => source.read(...args),

@@ -5,7 +5,7 @@ import { memorySource } from '../../formats/byte-source.ts';
 import type { ByteRange } from '../download/planned-source.ts';
 import { checkShards } from './checked-shards.ts';
 import type { MlcShard } from './mlc-model.ts';
-import { fileSource, localWeights, type WeightSource } from './opened-source.ts';
+import { fileSource, type JournalledSource, localWeights, type WeightSource } from './opened-source.ts';
 
 const LENGTHS = [1000, 10, 700, 500];
 const random = createRandom(5);
@@ -36,7 +36,7 @@ beforeEach(() => {
   buffers.clear();
 });
 
-function source(): WeightSource {
+function source(): JournalledSource {
   const inner = memorySource(contents);
   return {
     byteLength: inner.byteLength,

@@ -12,7 +12,7 @@ import { startsOf } from '../../formats/joined-source.ts';
 import { ChecksumMatch, checksumError, hasChecksum, matchChecksum } from '../download/checksums.ts';
 import { type ByteRange, cutAtMultiples } from '../download/planned-source.ts';
 import type { MlcShard } from './mlc-model.ts';
-import type { WeightSource } from './opened-source.ts';
+import type { JournalledSource, WeightSource } from './opened-source.ts';
 
 /** What is over is read again when it is needed, from the journal where there is one. */
 const HELD_BYTES = 96 << 20;
@@ -28,7 +28,7 @@ const NEXT_STEP =
 
 /** @param inner the shards as one, in their order */
 export function checkShards(
-  inner: WeightSource,
+  inner: JournalledSource,
   shards: readonly MlcShard[],
   heldBytes = HELD_BYTES,
 ): WeightSource {
@@ -63,7 +63,7 @@ interface Part {
 }
 
 class CheckedShards implements WeightSource {
-  readonly #inner: WeightSource;
+  readonly #inner: JournalledSource;
   readonly #states: readonly ShardState[];
   readonly #heldBytes: number;
   /** The one that was read last at the end. */
@@ -72,7 +72,7 @@ class CheckedShards implements WeightSource {
   #buffers: Uint8Array<ArrayBuffer>[] = [];
   readonly #closing = new AbortController();
 
-  constructor(inner: WeightSource, shards: readonly MlcShard[], heldBytes: number) {
+  constructor(inner: JournalledSource, shards: readonly MlcShard[], heldBytes: number) {
     this.#inner = inner;
     this.#heldBytes = heldBytes;
     const starts = startsOf(shards);
@@ -150,10 +150,6 @@ class CheckedShards implements WeightSource {
       else if (state.unstored <= 0) done.push(state.range);
     }
     await this.#inner.forgetJournal(done);
-  }
-
-  async distrustJournal(ranges: readonly ByteRange[]): Promise<void> {
-    await this.#inner.distrustJournal(ranges);
   }
 
   async close(): Promise<void> {

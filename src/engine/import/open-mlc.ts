@@ -21,11 +21,11 @@ import { type MlcShard, readMlcModel } from './mlc-model.ts';
 import { readChatTemplate, readMlcTokenizer, recogniseTemplateOf } from './mlc-prompts.ts';
 import {
   fileSource,
+  type JournalledSource,
   localWeights,
   type OpenedSource,
   type OpenOptions,
   versionOf,
-  type WeightSource,
   withoutQuery,
 } from './opened-source.ts';
 import { recommendedTemperature } from './prepare-gguf.ts';
@@ -38,7 +38,7 @@ export interface ModelFolder extends TextFolder {
   /** Tells states of files apart; null where that cannot be told but by their contents. */
   describe(names: readonly string[]): Promise<string | null>;
   /** @throws TramontaneError `shard-missing`, `shard-truncated` where a shard is not as it is listed */
-  openShards(shards: readonly MlcShard[], journal: Journal | undefined): WeightSource;
+  openShards(shards: readonly MlcShard[], journal: Journal | undefined): JournalledSource;
 }
 
 /** Folders that were made before 2025 have the list under its older name. */

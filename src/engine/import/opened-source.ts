@@ -9,7 +9,10 @@ import type { DownloadOptions } from '../download/transfer.ts';
 import type { PreparedModel } from './source-model.ts';
 
 /** A source that is told in advance what will be read, and later what is not needed any more. */
-export type WeightSource = Omit<PlannedSource, 'counts'>;
+export type WeightSource = Omit<JournalledSource, 'distrustJournal'>;
+
+/** One whose bytes somebody else compares with checksums. */
+export type JournalledSource = Omit<PlannedSource, 'counts'>;
 
 export interface OpenedSource {
   /** Of the file or folder. */
@@ -29,7 +32,7 @@ export interface OpenOptions extends DownloadOptions {
 }
 
 /** Weights at hand: nothing has to be fetched ahead. */
-export function localWeights(sources: readonly ByteSource[]): WeightSource {
+export function localWeights(sources: readonly ByteSource[]): JournalledSource {
   return {
     ...joinSources(sources),
     expect() {},

@@ -1,6 +1,6 @@
 /** Texts on a server that are read whole: the small files of a folder, and the pages of a list. */
 import { withRetries } from '../download/retry.ts';
-import { MAX_SMALL_FILE_BYTES, tooLarge } from '../download/small-files.ts';
+import { readSmallBody } from '../download/small-files.ts';
 import { type DownloadOptions, FIRST_ATTEMPTS, transfer } from '../download/transfer.ts';
 import { withoutQuery } from './opened-source.ts';
 
@@ -23,15 +23,8 @@ export function fetchRemoteText(
 ): Promise<RemoteText> {
   return withRetries({ ...options, attempts }, () =>
     transfer({ url, cache: 'no-cache' }, options, async (response, chunks) => {
-      const decoder = new TextDecoder();
-      let text = '';
-      let byteLength = 0;
-      for await (const chunk of chunks) {
-        byteLength += chunk.byteLength;
-        if (byteLength > MAX_SMALL_FILE_BYTES) throw tooLarge(name, withoutQuery(url));
-        text += decoder.decode(chunk, { stream: true });
-      }
-      return { text: text + decoder.decode(), link: response.headers.get('link') };
+      const body = await readSmallBody(chunks, name, withoutQuery(url));
+      return { text: new TextDecoder().decode(body), link: response.headers.get('link') };
     }),
   );
 }
